@@ -1,0 +1,59 @@
+# sesstab: TLS session resumption for MicroPython boards. `make help` lists what there is.
+# Each target sets up what it needs, under .venv and build/, and does nothing twice.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PY := .venv/bin/python
+ARCH ?= x64
+MPY_DIR := build/src/micropython
+JOBS ?= 2
+
+##@ Use it
+demo: natmod ## full and resumed TLS handshakes on a virtual board, measured
+	$(PY) -m sesstab_tools.demo $(DEMO)
+
+repl: natmod ## a REPL on the board (PORT=..., or a virtual board with PORT=unix)
+	.venv/bin/sesstab repl $(if $(PORT),--port $(PORT))
+
+deploy: natmod ## put sesstab onto the board (PORT=...)
+	.venv/bin/sesstab deploy $(if $(PORT),--port $(PORT))
+
+##@ Work on it
+test: setup-test ## everything: lint, types, all tests on all targets
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.venv/bin/pytest -n $(JOBS) --dist loadgroup $(PYTEST)
+
+test-quick: setup-test ## the inner loop: the tests that take no minutes
+	.venv/bin/pytest -n $(JOBS) --dist loadgroup -m "not slow" -q $(PYTEST)
+
+bench: setup-test ## measure: the C core beside OpenSSL, both engines on the virtual board, sizes
+	$(PY) -m sesstab_tools.bench $(BENCH)
+
+natmod: venv ## the native module for ARCH (x64), into dist/natmod/
+	@tools/setup/micropython.sh
+	@$(MAKE) --no-print-directory -f firmware/module/natmod.mk ARCH=$(ARCH) MPY_DIR=$(CURDIR)/$(MPY_DIR) PYTHON=$(CURDIR)/$(PY)
+
+lint: venv ## put code into shape
+	.venv/bin/ruff check --fix
+	.venv/bin/ruff format
+
+clean: ## forget what was built (build/download is kept)
+	rm -rf dist $(filter-out build/download build/apt build/src build/arm-gcc,$(wildcard build/*))
+
+distclean: ## forget everything that is not in git
+	rm -rf .venv build dist
+
+venv:
+	@tools/setup/venv.sh
+
+setup-test: natmod
+	@tools/setup/arm_gcc.sh
+
+help: ## this list
+	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo repl deploy test test-quick bench natmod lint clean distclean venv setup-test help

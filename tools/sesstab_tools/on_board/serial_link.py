@@ -1,0 +1,89 @@
+# Carries a byte stream between a program on the board and the host over the REPL's own serial line: the board's end.
+# The host's end is sesstab_tools/link.py.
+#
+# The line stays a text line, so that Ctrl-C keeps working, no terminal translates anything, and print() may be used
+# in between. A line that starts with "~" belongs to the link:
+#
+#     board to host   ~<base64>   bytes of the stream
+#                     ~?<n>       the board waits for bytes, and takes n at most
+#     host to board   ~<base64>   bytes, asked for by "~?"
+#                     ~           there are no more: end of the stream
+#
+# The board asks for every line that it gets, so a UART without flow control loses nothing.
+
+import binascii
+import io
+import sys
+import time
+
+try:
+    ticks_us, ticks_diff = time.ticks_us, time.ticks_diff
+except AttributeError:  # CPython
+
+    def ticks_us():
+        return time.perf_counter_ns() // 1000
+
+    def ticks_diff(a, b):
+        return a - b
+
+
+# Bytes a line: with base64 they fit the stdin buffer of the smallest ports, 260 bytes.
+_CHUNK = 180
+
+
+class Meter(io.IOBase):
+    """A stream that counts what goes through it: bytes each way, and microseconds spent waiting for the peer."""
+
+    def __init__(self, stream):
+        self.stream = stream
+        self.reset()
+
+    def reset(self):
+        self.received = self.sent = self.waited_us = 0
+
+    def readinto(self, buf):
+        start = ticks_us()
+        n = self.stream.readinto(buf)
+        self.waited_us += ticks_diff(ticks_us(), start)
+        self.received += n or 0
+        return n
+
+    def write(self, buf):
+        start = ticks_us()
+        n = self.stream.write(buf)
+        self.waited_us += ticks_diff(ticks_us(), start)
+        self.sent += n or 0
+        return n
+
+    def ioctl(self, request, arg):
+        return 0
+
+
+class SerialLink(io.IOBase):
+    """The host's stream, over the REPL. tls.SSLContext.wrap_socket() takes it for a socket."""
+
+    def __init__(self):
+        self._pending = b""
+        self._open = True
+
+    def readinto(self, buf):
+        if not self._pending and self._open:
+            sys.stdout.write("~?%d\n" % _CHUNK)
+            line = sys.stdin.readline()
+            while line and line[0] != "~":
+                line = sys.stdin.readline()
+            self._pending = binascii.a2b_base64(line[1:])
+            self._open = bool(self._pending)
+        n = min(len(buf), len(self._pending))
+        buf[:n] = self._pending[:n]
+        self._pending = self._pending[n:]
+        return n
+
+    def write(self, buf):
+        for i in range(0, len(buf), _CHUNK):
+            sys.stdout.write("~")
+            sys.stdout.write(binascii.b2a_base64(bytes(buf[i : i + _CHUNK])).decode())
+        return len(buf)
+
+    def ioctl(self, request, arg):
+        return 0
