@@ -1,0 +1,26 @@
+# sesstab: a fixed-size TLS session table with the semantics of OpenSSL's session cache.
+#
+# Two engines with one class and one behaviour: the native module _sesstab where there is one, else sesstab.pure.
+
+from .modes import (
+    SESS_CACHE_BOTH,
+    SESS_CACHE_CLIENT,
+    SESS_CACHE_NO_AUTO_CLEAR,
+    SESS_CACHE_NO_INTERNAL,
+    SESS_CACHE_NO_INTERNAL_LOOKUP,
+    SESS_CACHE_NO_INTERNAL_STORE,
+    SESS_CACHE_OFF,
+    SESS_CACHE_SERVER,
+    SESS_CACHE_UPDATE_TIME,
+)
+
+try:
+    from _sesstab import SessionTable
+
+    ENGINE = "native"
+except ImportError:
+    from .pure import SessionTable
+
+    ENGINE = "pure"
+
+__version__ = "0.1.0"
