@@ -4,10 +4,13 @@ The board runs a TLS server (or client) whose "socket" is the REPL's own line (o
 protocol); here its records go through a MemoryBIO pair into the host's OpenSSL.
 
     with board.start("serve_serial(context, table, 1)") as program:
-        tls = SerialTLS(program, ssl_context, session=earlier)
+        line = SerialLine(program)
+        tls = SerialTLS(line, ssl_context, session=earlier)
         tls.do_handshake()
-        tls.write(b"hello\\n")
+        tls.write(b"hello\n")
         tls.read()
+        tls.close()
+        line.output()                   # what the program printed
 """
 
 from __future__ import annotations
@@ -23,16 +26,65 @@ T = TypeVar("T")
 
 
 class Program(Protocol):
-    """Code running on a board that has the serial line for itself."""
+    """Code running on a board that has the serial line for itself; repl.Program is one."""
+
+    @property
+    def ended(self) -> bool: ...
 
     def read(self, timeout: float) -> bytes:
         """What the board printed meanwhile, at most `timeout` seconds later; b"" when nothing came or it ended."""
 
     def write(self, data: bytes) -> None: ...
 
+    def finish(self) -> bytes:
+        """Raises the program's exception, if that was its end."""
+
 
 class LinkError(Exception):
     """The board broke the link's protocol, or did not keep to its deadline."""
+
+
+class SerialLine:
+    """The lines of a running program: those of the link, and those it prints."""
+
+    def __init__(self, program: Program, timeout: float = 30.0) -> None:
+        self._program = program
+        self._timeout = timeout
+        self._partial = b""
+        self._printed: list[str] = []
+
+    def next_frame(self) -> str:
+        """The next line of the link."""
+        while not (line := self._next_line()).startswith("~"):
+            self._printed.append(line)
+        return line
+
+    def output(self) -> str:
+        """The next line that the program printed."""
+        if self._printed:
+            return self._printed.pop(0)
+        line = self._next_line()
+        if line.startswith("~"):
+            raise LinkError(f"expected what the program prints, got the link's {line[:60]!r}")
+        return line
+
+    def send(self, data: bytes) -> None:
+        """Answers "~?": with bytes, or with none, which ends the stream."""
+        self._program.write(b"~" + base64.b64encode(data) + b"\n")
+
+    def _next_line(self) -> str:
+        deadline = time.monotonic() + self._timeout
+        while b"\n" not in self._partial:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                said = [*self._printed, self._partial.decode(errors="replace")][-3:]
+                raise LinkError(f"the board sent nothing in {self._timeout:g} s; its last words: {said}")
+            if self._program.ended:
+                self._program.finish()
+                raise LinkError("the program on the board ended, but more was expected of it")
+            self._partial += self._program.read(remaining)
+        line, self._partial = self._partial.split(b"\n", 1)
+        return line.rstrip(b"\r").decode(errors="replace")
 
 
 class SerialTLS:
@@ -40,23 +92,19 @@ class SerialTLS:
 
     def __init__(
         self,
-        program: Program,
+        line: SerialLine,
         context: ssl.SSLContext,
         *,
         session: ssl.SSLSession | None = None,
         server_side: bool = False,
         server_hostname: str | None = None,
-        timeout: float = 30.0,
     ) -> None:
-        self._program = program
-        self._timeout = timeout
+        self._line = line
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(
             self._incoming, self._outgoing, server_side, server_hostname=server_hostname, session=session
         )
-        self._line = b""
-        self.output: list[str] = []
-        """Lines that the board printed beside the link's."""
+        self._open = True
         self.sent = 0
         self.received = 0
 
@@ -79,55 +127,36 @@ class SerialTLS:
         self._run(lambda: self._tls.write(data))
 
     def close(self) -> None:
-        """Answers whatever the board still asks for with the end of the stream, for as long as it asks at once."""
-        while (line := self._next_line(time.monotonic() + 0.05)) is not None:
-            if line.startswith("~?"):
-                self._program.write(b"~\n")
-            elif not line.startswith("~"):
-                self.output.append(line)
+        """Ends the stream, and waits until the board has closed its end."""
+        while self._open:
+            self._serve(closing=True)
 
     def _run(self, operation: Callable[[], T]) -> T:
-        deadline = time.monotonic() + self._timeout
         while True:
             try:
                 return operation()
             except ssl.SSLWantReadError:
-                self._receive(deadline)
+                self._serve()
 
-    def _receive(self, deadline: float) -> None:
-        """Serves the board until it has sent some TLS bytes."""
-        while True:
-            line = self._next_line(deadline)
-            if line is None:
-                raise LinkError(f"the board sent nothing in {self._timeout:g} s; its last words: {self.output[-3:]}")
-            if line.startswith("~?"):
-                self._send(line)
-            elif line.startswith("~"):
-                self._incoming.write(self._decode(line))
-                return
-            else:
-                self.output.append(line)
+    def _serve(self, closing: bool = False) -> None:
+        """Handles one line of the link."""
+        frame = self._line.next_frame()
+        if frame == "~.":
+            self._open = False
+            self._incoming.write_eof()
+        elif frame.startswith("~?"):
+            data = self._outgoing.read(int(frame[2:]))
+            if not data and not closing:
+                raise LinkError("board and host both wait for the other's bytes")
+            self.sent += len(data)
+            self._line.send(data)
+        else:
+            self._incoming.write(self._decode(frame))
 
-    def _send(self, request: str) -> None:
-        data = self._outgoing.read(int(request[2:]))
-        if not data:
-            raise LinkError("board and host both wait for the other's bytes")
-        self.sent += len(data)
-        self._program.write(b"~" + base64.b64encode(data) + b"\n")
-
-    def _decode(self, line: str) -> bytes:
+    def _decode(self, frame: str) -> bytes:
         try:
-            data = base64.b64decode(line[1:], validate=True)
+            data = base64.b64decode(frame[1:], validate=True)
         except binascii.Error as error:
-            raise LinkError(f"the board sent {line[:60]!r}: {error}") from error
+            raise LinkError(f"the board sent {frame[:60]!r}: {error}") from error
         self.received += len(data)
         return data
-
-    def _next_line(self, deadline: float) -> str | None:
-        while b"\n" not in self._line:
-            remaining = deadline - time.monotonic()
-            if remaining <= 0:
-                return None
-            self._line += self._program.read(remaining)
-        line, self._line = self._line.split(b"\n", 1)
-        return line.rstrip(b"\r").decode(errors="replace")

@@ -6,6 +6,7 @@
 #
 #     board to host   ~<base64>   bytes of the stream
 #                     ~?<n>       the board waits for bytes, and takes n at most
+#                     ~.          the board has closed the stream
 #     host to board   ~<base64>   bytes, asked for by "~?"
 #                     ~           there are no more: end of the stream
 #
@@ -29,6 +30,7 @@ except AttributeError:  # CPython
 
 # Bytes a line: with base64 they fit the stdin buffer of the smallest ports, 260 bytes.
 _CHUNK = 180
+_CLOSE = 4  # MP_STREAM_CLOSE
 
 
 class Meter(io.IOBase):
@@ -56,6 +58,8 @@ class Meter(io.IOBase):
         return n
 
     def ioctl(self, request, arg):
+        if request == _CLOSE:
+            self.stream.close()
         return 0
 
 
@@ -64,7 +68,8 @@ class SerialLink(io.IOBase):
 
     def __init__(self):
         self._pending = b""
-        self._open = True
+        self._open = True  # the host has not ended the stream
+        self._closed = False
 
     def readinto(self, buf):
         if not self._pending and self._open:
@@ -86,4 +91,11 @@ class SerialLink(io.IOBase):
         return len(buf)
 
     def ioctl(self, request, arg):
+        if request == _CLOSE:
+            self.close()
         return 0
+
+    def close(self):
+        if not self._closed:
+            self._closed = True
+            sys.stdout.write("~.\n")

@@ -40,8 +40,7 @@ def answer(context, table, stream):
             "sessions": table.sess_number(),
         }
         request = connection.readline()
-        connection.write(b"resumed " if report["resumed"] else b"full ")
-        connection.write(request)
+        connection.write((b"resumed " if report["resumed"] else b"full ") + request)
         connection.close()
     finally:
         gc.enable()
@@ -51,7 +50,13 @@ def answer(context, table, stream):
 def serve_serial(context, table, connections):
     """Answers connections that the host carries over the serial line (sesstab_tools/link.py)."""
     for _ in range(connections):
-        answer(context, table, SerialLink())
+        link = SerialLink()
+        try:
+            answer(context, table, link)
+        except OSError as error:
+            sys.print_exception(error)
+        finally:
+            link.close()
 
 
 def serve_tcp(context, table, connections, port, host="127.0.0.1"):
