@@ -23,12 +23,11 @@ class Certificate:
 
 
 def make_certificate(folder: Path, kind: str = "ec", name: str = "localhost") -> Certificate:
-    """Makes a certificate for `name` in `folder`, valid for ten days. kind: "ec" (P-256) or "rsa" (2048 bits)."""
+    """Makes a certificate for `name` in `folder`, for ten days. kind: "ec" (P-256) or "rsa" (2048 bits)."""
     certificate, key = folder / f"{kind}.pem", folder / f"{kind}-key.pem"
-    _openssl(
-        ["req", "-x509", *_NEW_KEY[kind], "-nodes", "-keyout", str(key), "-out", str(certificate)]
-        + ["-days", "10", "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name},IP:127.0.0.1"]
-    )
+    files = ["-nodes", "-keyout", str(key), "-out", str(certificate)]
+    names = ["-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name},IP:127.0.0.1"]
+    _openssl(["req", "-x509", *_NEW_KEY[kind], *files, "-days", "10", *names])
     return Certificate(
         certificate,
         key,

@@ -1,7 +1,7 @@
-"""`make demo`: a virtual board resumes TLS sessions, over TCP and over its serial line; what it costs is measured.
+"""`make demo`: a virtual board resumes TLS sessions, over its serial line and over TCP; what it costs is measured.
 
-The board is stock MicroPython behind a pty. sesstab is deployed to it over serial, the table is attached to a TLS
-server there, and this computer's OpenSSL connects: once in full, then offering the session, many times over.
+The board is stock MicroPython behind a pty. sesstab is deployed to it over serial, the table is attached to a
+TLS server there, and this computer's OpenSSL connects: in full, then offering the session, many times over.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from rich.console import Console
 from rich.table import Table
 
 from .certificates import Certificate, make_certificate
-from .errors import BoardError
+from .deploy import Deployment, deploy, find_root
+from .errors import BoardError, DeployError
 from .link import LinkError, SerialLine, SerialTLS
 from .repl import Board, Program
 from .virtual import unix_board
@@ -57,7 +58,10 @@ def main() -> None:
 def run(board: Board, console: Console) -> None:
     version = board.eval('__import__("sys").version')
     console.print(f"[bold]Virtual board[/bold] on {board.port}: {version}, unmodified")
-    console.print(f"[bold]Deployed[/bold] over serial: {deploy_demo(board)}")
+    deployment = deploy_demo(board)
+    console.print(
+        f"[bold]Deployed[/bold] over serial: {len(deployment.sent)} files, {deployment.engine} engine"
+    )
     with tempfile.TemporaryDirectory() as folder:
         certificate = make_certificate(Path(folder))
         start_server(board, certificate)
@@ -65,6 +69,17 @@ def run(board: Board, console: Console) -> None:
         results = {"serial": over_serial(board, context), "TCP": over_tcp(board, context)}
     console.print(comparison(results))
     console.print(f"[bold]The table's own count[/bold]: {counts(board)}")
+
+
+def deploy_demo(board: Board) -> Deployment:
+    programs = ("serial_link.py", "tls_server.py")
+    folder = Path(__file__).with_name("on_board")
+    deployment = deploy(
+        board, find_root(), extra={f"lib/{name}": (folder / name).read_bytes() for name in programs}
+    )
+    if deployment.engine != "native":
+        raise DeployError(f"attaching a table to a TLS server needs the native module: {deployment.module}")
+    return deployment
 
 
 def start_server(board: Board, certificate: Certificate) -> None:

@@ -1,7 +1,7 @@
 """TLS with a board over its serial line: no network needed.
 
-The board runs a TLS server (or client) whose "socket" is the REPL's own line (on_board/serial_link.py tells the
-protocol); here its records go through a MemoryBIO pair into the host's OpenSSL.
+The board runs a TLS server (or client) whose "socket" is the REPL's own line; here its records go through a
+MemoryBIO pair into the host's OpenSSL. on_board/serial_link.py has the board's end, and tells the protocol.
 
     with board.start("serve_serial(context, table, 1)") as program:
         line = SerialLine(program)
@@ -32,7 +32,7 @@ class Program(Protocol):
     def ended(self) -> bool: ...
 
     def read(self, timeout: float) -> bytes:
-        """What the board printed meanwhile, at most `timeout` seconds later; b"" when nothing came or it ended."""
+        """What the board printed; waits at most `timeout` seconds. b"": nothing came, or it has ended."""
 
     def write(self, data: bytes) -> None: ...
 

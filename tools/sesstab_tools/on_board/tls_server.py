@@ -1,11 +1,10 @@
-# A small TLS server for the demo and the tests: it answers one line with one line, and prints a line of JSON about
-# each connection. The stream is a TCP connection or the serial line.
+# A small TLS server for the demo and the tests: it answers one line with one line, and prints a line of JSON
+# about each connection. The stream is a TCP connection or the serial line.
 
 import gc
 import json
 import sys
 
-import sesstab
 import tls
 from serial_link import Meter, SerialLink, ticks_diff, ticks_us
 
