@@ -1,4 +1,4 @@
-"""`make demo`: a virtual board resumes TLS sessions, over its serial line and over TCP; what it costs is measured.
+"""`make demo`: a virtual board resumes TLS sessions, over its serial line and over TCP, and what it costs.
 
 The board is stock MicroPython behind a pty. sesstab is deployed to it over serial, the table is attached to a
 TLS server there, and this computer's OpenSSL connects: in full, then offering the session, many times over.

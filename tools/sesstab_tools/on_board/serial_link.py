@@ -1,8 +1,8 @@
-# Carries a byte stream between a program on the board and the host over the REPL's own serial line: the board's
-# end. The host's end is sesstab_tools/link.py.
+# Carries a byte stream between a program on the board and the host over the REPL's own serial line: the
+# board's end. The host's end is sesstab_tools/link.py.
 #
-# The line stays a text line, so that Ctrl-C keeps working, no terminal translates anything, and print() may be
-# used in between. A line that starts with "~" belongs to the link:
+# The line stays a text line, so that Ctrl-C keeps working, no terminal translates anything, and print()
+# may be used in between. A line that starts with "~" belongs to the link:
 #
 #     board to host   ~<base64>   bytes of the stream
 #                     ~?<n>       the board waits for bytes, and takes n at most
