@@ -93,6 +93,27 @@ typedef struct {
 /* Bytes that a table takes, everything included; 0 when an argument is out of range (see sesstab_config_t). */
 size_t sesstab_size(size_t capacity, size_t spare, size_t data_size);
 
+/* The same as a constant, for arguments in range; and what declares that much memory, suitably aligned. */
+#define SESSTAB_SIZE(capacity, spare, data_size)                                                                 \
+    (SESSTAB_SLOTS_OFFSET((size_t)(capacity), (size_t)(spare)) +                                                  \
+        ((size_t)(capacity) + (size_t)(spare)) * SESSTAB_SLOT_SIZE((size_t)(data_size)))
+#define SESSTAB_MEMORY(name, capacity, spare, data_size)                                                         \
+    uint64_t name[(SESSTAB_SIZE(capacity, spare, data_size) + 7) / 8]
+
+/* The layout behind it, which sesstab.c explains: header, tags, links, index, slots. */
+#define SESSTAB_ALIGN(n, to) (((n) + (to) - 1) / (to) * (to))
+#define SESSTAB_HEADER_SIZE SESSTAB_ALIGN(9 * sizeof(void *) + 95, sizeof(void *))
+#define SESSTAB_IS_WIDE(slots) ((slots) > 255)
+#define SESSTAB_TAGS_SIZE(slots) (SESSTAB_IS_WIDE(slots) ? 2 * (slots) : SESSTAB_ALIGN(slots, sizeof(size_t)))
+#define SESSTAB_LINKS_SIZE(slots) ((SESSTAB_IS_WIDE(slots) ? 4 : 2) * ((slots) + 1))
+#define SESSTAB_INDEX_ENTRIES(capacity, slots) (SESSTAB_IS_WIDE(slots) ? (capacity) + (capacity) / 2 + 1 : 0)
+#define SESSTAB_SLOTS_OFFSET(capacity, spare)                                                                    \
+    SESSTAB_ALIGN(SESSTAB_HEADER_SIZE + SESSTAB_TAGS_SIZE((capacity) + (spare)) +                                 \
+                      SESSTAB_LINKS_SIZE((capacity) + (spare)) +                                                  \
+                      2 * SESSTAB_INDEX_ENTRIES(capacity, (capacity) + (spare)),                                  \
+        4)
+#define SESSTAB_SLOT_SIZE(data_size) SESSTAB_ALIGN(46 + (data_size), 4)
+
 /* Makes a table in `memory` (4-byte aligned; 8-byte aligned where pointers are) of `size` bytes.
  * Returns the table, which starts at `memory`; NULL when the size is too small, the alignment wrong, the clock
  * missing or a value out of range. To dispose of a table, sesstab_flush_sessions(t, 0), or sesstab_clear(). */
