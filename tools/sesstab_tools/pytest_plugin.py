@@ -1,0 +1,151 @@
+"""pytest plugin: runs the device tests on every target, with every engine.
+
+The tests in the folder that the ini option `device_tests` names are plain functions with assert. They are
+found by reading the source (the host never imports it), and each becomes one item a target and engine:
+host_tests/device/test_table.py::test_add[unix-native].
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .deploy import find_root
+from .errors import BoardError, DeviceException
+from .targets import (
+    CPYTHON,
+    ENGINES,
+    UNIX,
+    TargetBoards,
+    TargetId,
+    port_name,
+    probe_engines,
+    readable_traceback,
+)
+
+_BOARDS = pytest.StashKey[TargetBoards]()
+_TARGETS = pytest.StashKey[list[TargetId]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("sesstab", "device tests")
+    group.addoption("--target", action="append", metavar="NAME", help="run device tests on cpython or unix")
+    group.addoption("--port", action="append", metavar="URL", help="run device tests on the board there")
+    group.addoption("--engine", action="append", choices=ENGINES, help="with this engine only")
+    group.addoption(
+        "--device-timeout", type=float, default=60.0, metavar="SECONDS", help="for one device test"
+    )
+    parser.addini("device_tests", "the folder of the device tests", default="host_tests/device")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    tests = (config.rootpath / config.getini("device_tests")).resolve()
+    root = find_root(config.rootpath)
+    config.stash[_TARGETS] = _selected_targets(config, root)
+    config.stash[_BOARDS] = TargetBoards(root, tests, config.getoption("--device-timeout"))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _BOARDS in config.stash:
+        config.stash[_BOARDS].close()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tells a pytest-xdist worker what was found out about the ports, which only one process can open."""
+    node.workerinput["sesstab_targets"] = [
+        (name.target, name.engine, name.port) for name in node.config.stash[_TARGETS]
+    ]
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return "device tests on: " + (", ".join(str(name) for name in config.stash[_TARGETS]) or "no target")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    if module_path.parent == parent.config.stash[_BOARDS].tests:
+        collector: pytest.Collector = DeviceTestFile.from_parent(parent, path=module_path)
+        return collector
+    return None
+
+
+class DeviceTestFile(pytest.File):
+    """A test module that targets execute."""
+
+    def collect(self) -> Iterator[DeviceTest]:
+        tests = list(self._functions())
+        for target in self.config.stash[_TARGETS]:
+            for function in tests:
+                yield DeviceTest.from_parent(
+                    self, name=f"{function.name}[{target}]", function=function, target=target
+                )
+
+    def _functions(self) -> Iterable[ast.FunctionDef]:
+        try:
+            tree = ast.parse(self.path.read_text(encoding="utf-8"), str(self.path))
+        except SyntaxError as error:
+            raise self.CollectError(f"{self.path}:{error.lineno}: {error.msg}") from error
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                if node.args.args or node.args.posonlyargs or node.args.kwonlyargs:
+                    where = f"{self.path}:{node.lineno}"
+                    raise self.CollectError(f"{where}: {node.name}: device tests take no arguments")
+                yield node
+
+
+class DeviceTest(pytest.Item):
+    """One test function on one target with one engine."""
+
+    def __init__(self, *, function: ast.FunctionDef, target: TargetId, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._function = function
+        self._target = target
+        if self.config.pluginmanager.hasplugin("xdist"):
+            self.add_marker(pytest.mark.xdist_group(target.group))
+
+    def runtest(self) -> None:
+        boards = self.config.stash[_BOARDS]
+        try:
+            output = boards.target(self._target).run(self.path, self._function.name)
+        except BoardError as error:
+            self._report(error.output)
+            raise
+        self._report(output)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        error = excinfo.value
+        if isinstance(error, DeviceException):
+            text = readable_traceback(error.traceback, self.path, self.config.stash[_BOARDS].root)
+            return f"on {self._target}: {error.last_line}\n{text}"
+        if isinstance(error, BoardError):
+            return f"on {self._target}: {type(error).__name__}: {error}"
+        return super().repr_failure(excinfo)
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        return self.path, self._function.lineno - 1, self.name
+
+    def _report(self, output: bytes) -> None:
+        if output:
+            self.add_report_section("call", "stdout", output.decode(errors="replace"))
+
+
+def _selected_targets(config: pytest.Config, root: Path) -> list[TargetId]:
+    if hasattr(config, "workerinput"):
+        return [TargetId(*fields) for fields in config.workerinput["sesstab_targets"]]
+    ports: list[str] = config.getoption("--port") or []
+    named: list[str] = config.getoption("--target") or ([] if ports else [CPYTHON, UNIX])
+    for name in named:
+        if name not in (CPYTHON, UNIX):
+            raise pytest.UsageError(f"--target {name}: there are {CPYTHON} and {UNIX}; --port names a board")
+    engines: list[str] = config.getoption("--engine") or []
+    targets = [TargetId(name, engine) for name in named for engine in engines or ENGINES]
+    for port in ports:
+        targets += [
+            TargetId(port_name(port), engine, port) for engine in engines or probe_engines(port, root)
+        ]
+    return targets
