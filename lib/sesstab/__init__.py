@@ -1,7 +1,8 @@
 # sesstab: a fixed-size TLS session table with the semantics of OpenSSL's session cache.
 #
-# Two engines with one class and one behaviour: the native module _sesstab where there is one, else sesstab.pure.
+# Two engines with one class and one behaviour: the native module _sesstab where there is one, else Python.
 
+# ruff: noqa: F401
 from .modes import (
     SESS_CACHE_BOTH,
     SESS_CACHE_CLIENT,

@@ -1,18 +1,18 @@
-# The session table in Python: firmware/core/sesstab.h, call for call and in its order.
+# The session table in Python: firmware/core/sesstab.c, with its names and in its order.
 #
 # All storage is taken by the constructor. A session lives in a slot; slot s has
-#     _keys[33 * s:]     its id: length, then 32 bytes, padded with zeros
-#     _states            its secret data, at data_size * s: a stream, since reading a part of it allocates nothing
-#     _handles[s]        its handle; None in a free slot, which equals no number
-#     _tags[s]           a byte computed from the id while the session is in the table, else 0
-#     _refs[s]           how many references callers hold
-#     _held[s]           1 while the table holds one: in the table, or on its way in or out
-# The table is searched at C speed: bytearray.find looks for the tag, and again, with a window of 33 bytes, compares
-# a key. Sessions in the table form a ring through _nexts and _prevs, most recently used first; its head is the index
-# after the last slot. Free slots form a list through _nexts.
+#     _keys[33 * s:]  its id: the length, then 32 bytes, padded with zeros
+#     _states         its secret data, at data_size * s: a stream, since reading from it allocates nothing
+#     _handles[s]     its handle; None when free, which equals no number
+#     _tags[s]        a byte made from the id while the session is in the table, else 0
+#     _refs[s]        how many references callers hold
+# A search runs at C speed: bytearray.find looks for the tag, and then, in a window of 33 bytes, compares the key.
+# Slots in the table form a ring through _nexts and _prevs, most recently used first, closed by the entry after
+# the last slot. Free slots form a stack through _nexts.
 #
-# Nothing here may allocate after the constructor, or it would fail under micropython.heap_lock(): no slices, no
-# bound methods, no numbers beyond a small int. struct.pack_into copies any buffer into a slot and pads with zeros.
+# Nothing may allocate once a table is made, or it would fail under micropython.heap_lock(): no slices, no bound
+# methods, no numbers beyond a small int, no formatted messages. struct.pack_into copies any buffer, and pads it
+# with zeros.
 
 import io
 import struct
@@ -37,7 +37,7 @@ _SLOTS_MAX = const(65535)
 _REFS_MAX = const(255)
 _TIME_MAX = 0xFFFFFFFF
 _TIMEOUT_MAX = 0xFFFFFFFE
-_COUNTER = const(0x3FFFFFFF)
+_COUNTER_MASK = const(0x3FFFFFFF)
 _MODES = const(0x783)
 _SIDES = const(3)
 _NO_AUTO_CLEAR = const(0x80)
@@ -49,7 +49,7 @@ _FAR = sys.maxsize >> 1  # the largest small int
 _BUFFERS = (bytes, bytearray, memoryview)
 _WRITABLE = (bytearray, memoryview)
 _ONE_SIDE = (SESS_CACHE_CLIENT, SESS_CACHE_SERVER)
-_NEEDS_NATIVE = "only the native engine can attach to TLS: install the module _sesstab for this board"
+_NEEDS_NATIVE = "the pure engine cannot attach to TLS: install the module _sesstab for this board"
 try:
     _NUMBERS = (int, float)
 except NameError:  # firmware without floating point
@@ -58,48 +58,45 @@ except NameError:  # firmware without floating point
 if sys.implementation.name == "micropython":
     _Stream = io.BytesIO
     _pack_into = struct.pack_into
-    _MASK = const(0x3FFFFFFF)
-
-    def _ticks():
-        return time.ticks_ms() & _MASK
+    _ticks_ms = time.ticks_ms
 
 else:
 
     class _Stream(io.BytesIO):
+        def __init__(self, size):
+            super().__init__(bytes(size))
+
         def readinto(self, buf, size):
             return super().readinto(memoryview(buf)[:size])
 
     def _pack_into(form, buf, offset, *values):
-        struct.pack_into(form, buf, offset, *(v if isinstance(v, int) else bytes(memoryview(v)) for v in values))
+        values = [v if isinstance(v, int) else bytes(memoryview(v)) for v in values]
+        struct.pack_into(form, buf, offset, *values)
 
-    def _ticks():
-        return int(time.monotonic() * 1000) & 0x3FFFFFFF
+    def _ticks_ms():
+        return time.monotonic_ns() // 1000000
 
 
-def _check_type(value, types, name):
+def _check_type(value, types, message):
     if not isinstance(value, types):
-        raise TypeError("%s: %s is not allowed" % (name, type(value).__name__))
+        raise TypeError(message)
 
 
 def _check_range(value, least, most, name):
-    _check_type(value, int, name)
+    _check_type(value, int, name + " must be an int")
     if not least <= value <= most:
         raise ValueError("%s: %d is not in %d to %d" % (name, value, least, most))
 
 
 def _check_mode(mode):
-    _check_type(mode, int, "mode")
+    _check_type(mode, int, "mode must be an int")
     if mode & ~_MODES:
-        raise ValueError("mode: %d has unknown flags" % mode)
+        raise ValueError("mode: 0x%x has unknown flags" % mode)
 
 
-def _check_callback(callback, name):
+def _check_callback(callback):
     if callback is not None and not callable(callback):
-        raise TypeError("%s: neither callable nor None" % name)
-
-
-def _sizes_fit(capacity, spare, data_size):
-    return capacity >= 1 and spare >= 0 and capacity + spare <= _SLOTS_MAX and 1 <= data_size <= _DATA_MAX
+        raise TypeError("a callback must be callable or None")
 
 
 def _blocks(size):
@@ -112,17 +109,17 @@ class SessionTable:
     @staticmethod
     def size_of(capacity, spare=2, data_size=50):
         for value in (capacity, spare, data_size):
-            _check_type(value, int, "size_of")
-        if not _sizes_fit(capacity, spare, data_size):
-            return 0
+            _check_type(value, int, "sizes must be ints")
         slots = capacity + spare
+        if capacity < 1 or spare < 0 or slots > _SLOTS_MAX or not 1 <= data_size <= _DATA_MAX:
+            return 0
         handles = 1
         while handles < slots:
             handles *= 2
         word = 4 if sys.maxsize < 1 << 32 else 8
         lists = 2 * _blocks(slots * word) + 2 * _blocks((slots + 1) * word) + _blocks(handles * word)
-        arrays = _blocks(_KEY * slots) + 4 * _blocks(slots) + 2 * _blocks(2 * slots) + _blocks(data_size * slots)
-        return lists + arrays + _blocks(data_size) + 168 * word
+        arrays = 3 * _blocks(slots) + 2 * _blocks(2 * slots) + _blocks(_KEY * slots)
+        return lists + arrays + _blocks(data_size * slots) + _blocks(data_size) + 168 * word
 
     def __init__(self, capacity, spare=2, data_size=50, timeout=7200, mode=SESS_CACHE_SERVER, clock=None):
         _check_range(capacity, 1, _SLOTS_MAX, "capacity")
@@ -130,7 +127,7 @@ class SessionTable:
         _check_range(data_size, 1, _DATA_MAX, "data_size")
         _check_range(timeout, 0, _TIMEOUT_MAX, "timeout")
         _check_mode(mode)
-        _check_callback(clock, "clock")
+        _check_callback(clock)
         slots = capacity + spare
         self._capacity = capacity
         self._slots = slots
@@ -150,12 +147,14 @@ class SessionTable:
         self._stored = 0
         self._seconds = 1
         self._milliseconds = 0
-        self._ticks = _ticks()
-        self._removing = False  # on_remove is running
+        self._ticks = _ticks_ms() & _COUNTER_MASK
+        self._busy = False  # on_remove is running
+        self._leaving = -1  # the slot whose session it is told of: the table still holds its reference
         self._number = 0
-        # No session in the table is expired from _newest, when the newest was made, to _due, when the first ends.
+        # No session in the table is made after _newest or expires before _soonest: while the clock is between,
+        # there is nothing to look for. A search for expired sessions makes both exact.
         self._newest = 0
-        self._due = _FAR
+        self._soonest = _FAR
         bits = 0
         while 1 << bits < slots:
             bits += 1
@@ -169,39 +168,200 @@ class SessionTable:
         self._lifetimes = [0] * slots
         self._contexts = bytearray(slots)
         self._refs = bytearray(slots)
-        self._held = bytearray(slots)
         self._tags = bytearray(slots)
         self._keys = bytearray(_KEY * slots)
         self._sizes = array("H", bytes(2 * slots))
         self._zeros = bytes(data_size)
-        self._states = _Stream(bytearray(data_size * slots))
+        self._states = _Stream(data_size * slots)
         self._nexts = [0] * (slots + 1)
         self._prevs = [0] * (slots + 1)
         self._key = bytearray(_KEY)
         self._tag = bytearray(1)
-        self._empty()
+        self._reset()
+
+    # ---- Finding ----
+
+    def _tag_of(self, slot):
+        keys = self._keys
+        at = _KEY * slot
+        return keys[at + 1] ^ keys[at + keys[at]] or 1
+
+    def _same_id(self, a, b):
+        keys = self._keys
+        a *= _KEY
+        b *= _KEY
+        i = 0
+        while i < _KEY and keys[a + i] == keys[b + i]:
+            i += 1
+        return i == _KEY
+
+    def _find(self, id, size):
+        # The slot in the table with this id, or -1.
+        key = self._key
+        tag = self._tag
+        _pack_into("B32s", key, 0, size, id)  # a TypeError when it is no buffer,
+        tag[0] = id[0] ^ id[size - 1] or 1  # and here when it is a str
+        slot = self._tags.find(tag)
+        while slot >= 0:
+            at = _KEY * slot
+            if self._keys.find(key, at, at + _KEY) == at:
+                return slot
+            slot = self._tags.find(tag, slot + 1)
+        return -1
+
+    def _find_twin(self, slot):
+        # The slot in the table with the id of the session in `slot`, which is not in the table; or -1.
+        self._tag[0] = self._tag_of(slot)
+        twin = self._tags.find(self._tag)
+        while twin >= 0:
+            if self._same_id(slot, twin):
+                return twin
+            twin = self._tags.find(self._tag, twin + 1)
+        return -1
+
+    # ---- Time ----
+
+    def _own_time(self):
+        # Seconds since the table was made, plus 1. To be asked more often than ticks_ms comes round: 12 days.
+        ticks = _ticks_ms() & _COUNTER_MASK
+        passed = (ticks - self._ticks) & _COUNTER_MASK
+        self._ticks = ticks
+        seconds = passed // 1000
+        milliseconds = self._milliseconds + passed - 1000 * seconds
+        if milliseconds >= 1000:
+            milliseconds -= 1000
+            seconds += 1
+        self._milliseconds = milliseconds
+        self._seconds += seconds
+        return self._seconds
+
+    def _is_expired(self, slot, now):
+        created = self._created[slot]
+        return not now or created > now or now - created > self._lifetimes[slot]
+
+    def _note_times(self, slot):
+        # Keeps the bounds true after a session's times have changed, or it came into the table.
+        if not self._tags[slot]:
+            return
+        created = self._created[slot]
+        lifetime = self._lifetimes[slot]
+        end = created + lifetime if lifetime < _FAR - created else _FAR
+        if end < self._soonest:
+            self._soonest = end
+        if created > self._newest:
+            self._newest = created
+
+    def _forget_times(self):
+        self._soonest = _FAR
+        self._newest = 0
+
+    # ---- Links ----
+
+    def _list_insert(self, slot):
+        nexts = self._nexts
+        prevs = self._prevs
+        end = self._slots
+        first = nexts[end]
+        prevs[slot] = end
+        nexts[slot] = first
+        prevs[first] = slot
+        nexts[end] = slot
+
+    def _list_delete(self, slot):
+        after = self._nexts[slot]
+        before = self._prevs[slot]
+        self._nexts[before] = after
+        self._prevs[after] = before
+
+    def _free_slot(self, slot):
+        self._handles[slot] = None
+        _pack_into("33s", self._keys, _KEY * slot, b"")
+        self._states.seek(self._data_size * slot)
+        self._states.write(self._zeros)
+        self._sizes[slot] = 0
+        self._created[slot] = 0
+        self._lifetimes[slot] = 0
+        self._contexts[slot] = 0
+        self._refs[slot] = 0
+        self._nexts[slot] = self._free
+        self._free = slot
+
+    def _release(self, slot):
+        # Frees the slot of a session that nobody needs any more.
+        if not self._refs[slot] and not self._tags[slot] and slot != self._leaving:
+            self._free_slot(slot)
+
+    # ---- In and out of the table ----
+
+    def _enter(self, slot):
+        self._tags[slot] = self._tag_of(slot)
+        self._list_insert(slot)
+        self._note_times(slot)
+        self._number += 1
+
+    def _leave(self, slot):
+        self._tags[slot] = 0
+        self._list_delete(slot)
+        self._number -= 1
+
+    def _tell_removed(self, h):
+        if self._on_remove is None:
+            return
+        self._busy = True
+        try:
+            self._on_remove(self, h)
+        except BaseException:  # it must not unwind through a TLS handshake
+            return
+        finally:
+            self._busy = False
+
+    def _remove_slot(self, slot, h):
+        # Removes what is in the slot on behalf of `h`, which has the same id. As in libssl, the callback
+        # comes before the table gives back its reference.
+        self._leave(slot)
+        self._leaving = slot
+        self._tell_removed(h)
+        self._leaving = -1
+        self._release(slot)
+
+    def _remove_expired(self, now):
+        if now and self._newest <= now <= self._soonest:
+            return 0
+        self._forget_times()
+        removed = 0
+        for slot in range(self._slots):
+            if self._tags[slot]:
+                if self._is_expired(slot, now):
+                    self._remove_slot(slot, self._handles[slot])
+                    removed += 1
+                else:
+                    self._note_times(slot)
+        return removed
+
+    def _make_room(self):
+        self._cache_full = (self._cache_full + self._remove_expired(self.now())) & _COUNTER_MASK
+        while self._number >= self._cache_size:
+            oldest = self._prevs[self._slots]
+            self._remove_slot(oldest, self._handles[oldest])
+            self._cache_full = (self._cache_full + 1) & _COUNTER_MASK
+
+    def _reset(self):
+        # Every slot free, so that they are given out in the order 0, 1, 2, ...
+        end = self._slots
+        self._free = end
+        for slot in range(end - 1, -1, -1):
+            self._tags[slot] = 0
+            self._free_slot(slot)
+        self._nexts[end] = end
+        self._prevs[end] = end
+        self._number = 0
+        self._forget_times()
+
+    # ---- The interface, in the order of sesstab.h ----
 
     def clear(self):
-        if self._removing:
-            return
-        for slot in range(self._slots):
-            if self._handles[slot] is not None:
-                self._wipe(slot)
-        self._empty()
-
-    def _empty(self):
-        # Every slot is free; they are given out in order.
-        slots = self._slots
-        nexts = self._nexts
-        for slot in range(slots):
-            nexts[slot] = slot + 1
-            self._tags[slot] = 0
-            self._held[slot] = 0
-            self._refs[slot] = 0
-        self._free = 0
-        nexts[slots] = slots
-        self._prevs[slots] = slots
-        self._number = 0
+        if not self._busy:
+            self._reset()
 
     def now(self):
         clock = self._clock
@@ -217,28 +377,15 @@ class SessionTable:
             return 0
         return 0
 
-    def _own_time(self):
-        ticks = _ticks()
-        passed = (ticks - self._ticks) & _COUNTER
-        self._ticks = ticks
-        seconds = passed // 1000
-        rest = self._milliseconds + passed - 1000 * seconds
-        if rest >= 1000:
-            rest -= 1000
-            seconds += 1
-        self._milliseconds = rest
-        self._seconds += seconds
-        return self._seconds
-
     # ---- Sessions ----
 
     def new_session(self, id, data, timeout=None, context=0):
-        _check_type(id, _BUFFERS, "id")
-        _check_type(data, _BUFFERS, "data")
+        _check_type(id, _BUFFERS, "id must be bytes, bytearray or memoryview")
+        _check_type(data, _BUFFERS, "data must be bytes, bytearray or memoryview")
         if timeout is None:
             timeout = self._timeout
         else:
-            _check_type(timeout, int, "timeout")
+            _check_type(timeout, int, "timeout must be an int")
         size = len(data)
         if not 0 < len(id) <= _ID_MAX or size > self._data_size or context & ~0xFF:
             return 0
@@ -278,295 +425,154 @@ class SessionTable:
 
     def free(self, h):
         slot = h & self._mask
-        if self._handles[slot] != h:
+        if self._handles[slot] != h or not self._refs[slot]:
             return 0
-        refs = self._refs[slot]
-        if not refs:
-            return 0
-        self._refs[slot] = refs - 1
-        if refs == 1 and not self._held[slot]:
-            self._give_back(slot)
+        self._refs[slot] -= 1
+        self._release(slot)
         return 1
-
-    def _give_back(self, slot):
-        self._wipe(slot)
-        self._nexts[slot] = self._free
-        self._free = slot
-
-    def _wipe(self, slot):
-        self._handles[slot] = None
-        _pack_into("33s", self._keys, _KEY * slot, b"")
-        self._states.seek(self._data_size * slot)
-        self._states.write(self._zeros)
-        self._sizes[slot] = 0
-        self._created[slot] = 0
-        self._lifetimes[slot] = 0
-        self._contexts[slot] = 0
 
     # ---- The table ----
 
     def add_session(self, h):
         slot = h & self._mask
-        if self._handles[slot] != h or self._removing:
+        if self._handles[slot] != h or self._busy:
             return 0
         if self._mode & _UPDATE_TIME:
             self._created[slot] = self.now()
+            self._note_times(slot)
         if self._tags[slot]:
-            self._watch(slot)
             return 0
-        self._held[slot] = 1
-        tag = self._tag_of(slot)
-        twin = self._find_twin(slot, tag)
+        twin = self._find_twin(slot)
         if twin >= 0:
-            self._unlink(twin)
-            self._drop(twin)
+            self._leave(twin)
+            self._release(twin)
         if self._number >= self._cache_size:
             self._make_room()
-        self._link(slot, tag)
+            if self._handles[slot] != h:  # on_remove has freed it
+                return 0
+        self._enter(slot)
         return 1
-
-    def _tag_of(self, slot):
-        keys = self._keys
-        at = _KEY * slot
-        return keys[at + 1] ^ keys[at + keys[at]] or 1
-
-    def _find_twin(self, slot, tag):
-        # The slot in the table with the id of `slot`, or -1.
-        tags = self._tags
-        self._tag[0] = tag
-        twin = tags.find(self._tag)
-        while twin >= 0:
-            if self._same_id(slot, twin):
-                return twin
-            twin = tags.find(self._tag, twin + 1)
-        return -1
-
-    def _same_id(self, a, b):
-        keys = self._keys
-        a *= _KEY
-        b *= _KEY
-        for i in range(keys[a] + 1):
-            if keys[a + i] != keys[b + i]:
-                return False
-        return True
-
-    def _make_room(self):
-        now = self.now()
-        self._cache_full = (self._cache_full + self._expire(now)) & _COUNTER
-        while self._number >= self._cache_size:
-            self._remove(self._prevs[self._slots])
-            self._cache_full = (self._cache_full + 1) & _COUNTER
-
-    def _link(self, slot, tag):
-        self._tags[slot] = tag
-        self._number += 1
-        self._to_front(slot)
-        self._watch(slot)
-
-    def _to_front(self, slot):
-        nexts = self._nexts
-        prevs = self._prevs
-        head = self._slots
-        first = nexts[head]
-        nexts[slot] = first
-        prevs[slot] = head
-        nexts[head] = slot
-        prevs[first] = slot
-
-    def _take_out(self, slot):
-        after = self._nexts[slot]
-        before = self._prevs[slot]
-        self._nexts[before] = after
-        self._prevs[after] = before
-
-    def _unlink(self, slot):
-        self._take_out(slot)
-        self._tags[slot] = 0
-        self._number -= 1
-
-    def _drop(self, slot):
-        # Gives the table's reference back.
-        self._held[slot] = 0
-        if not self._refs[slot]:
-            self._give_back(slot)
-
-    def _remove(self, slot):
-        self._unlink(slot)
-        self._tell_removed(self._handles[slot])
-        self._drop(slot)
-
-    def _tell_removed(self, h):
-        if self._on_remove is None:
-            return
-        self._removing = True
-        try:
-            self._on_remove(self, h)
-        except BaseException:  # must not unwind through a TLS handshake
-            return
-        finally:
-            self._removing = False
-
-    def _watch(self, slot):
-        # Keeps _newest and _due right when a session in the table got its times.
-        created = self._created[slot]
-        lifetime = self._lifetimes[slot]
-        due = created + lifetime if lifetime < _FAR - created else _FAR
-        if created > self._newest:
-            self._newest = created
-        if due < self._due:
-            self._due = due
-
-    def _expire(self, now):
-        # Removes the sessions that are expired at `now` (0: all), and returns how many.
-        if now and self._newest <= now <= self._due:
-            return 0
-        self._newest = 0
-        self._due = _FAR
-        count = 0
-        for slot in range(self._slots):
-            if self._tags[slot]:
-                if self._is_expired(slot, now):
-                    self._remove(slot)
-                    count += 1
-                else:
-                    self._watch(slot)
-        return count
-
-    def _is_expired(self, slot, now):
-        created = self._created[slot]
-        return not now or created > now or now - created > self._lifetimes[slot]
 
     def remove_session(self, h):
         slot = h & self._mask
-        if self._handles[slot] != h or self._removing:
+        if self._handles[slot] != h or self._busy:
             return 0
-        cached = slot if self._tags[slot] else self._find_twin(slot, self._tag_of(slot))
-        if cached >= 0:
-            self._unlink(cached)
-        self._tell_removed(h)
-        if cached < 0:
-            return 0
-        self._drop(cached)
+        if not self._tags[slot]:
+            slot = self._find_twin(slot)
+            if slot < 0:
+                self._tell_removed(h)
+                return 0
+        self._remove_slot(slot, h)
         return 1
 
     def get_session(self, id, context=0):
         size = len(id)
         if context & ~0xFF or not 0 < size <= _ID_MAX:
-            _check_type(id, _BUFFERS, "id")
+            _check_type(id, _BUFFERS, "id must be bytes, bytearray or memoryview")
             return 0
         slot = self._find(id, size)
-        if self._removing:
+        if self._busy:
             return 0
         if self._mode & _NO_LOOKUP:
             slot = -1
         elif slot < 0:
-            self._misses = (self._misses + 1) & _COUNTER
+            self._misses = (self._misses + 1) & _COUNTER_MASK
         if slot < 0:
-            slot = self._ask(id, size)
+            slot = self._get_external(id, size)
             if slot < 0:
                 return 0
         elif self._refs[slot] == _REFS_MAX:
             return 0
         else:
             self._refs[slot] += 1
-        h = self._handles[slot]
-        if self._contexts[slot] != context:
-            self.free(h)
-            return 0
-        now = self.now()
-        if self._is_expired(slot, now):
-            self._timeouts = (self._timeouts + 1) & _COUNTER
-            self.remove_session(h)
-            self.free(h)
-            return 0
-        self._hits = (self._hits + 1) & _COUNTER
-        if self._mode & _UPDATE_TIME:
-            self._created[slot] = now
-        if self._tags[slot]:
-            self._take_out(slot)
-            self._to_front(slot)
-            if now > self._newest:
-                self._newest = now
-        return h
+        return self._resume(slot, context)
 
-    def _find(self, id, size):
-        # The slot in the table with this id, or -1. Leaves its key in self._key.
-        key = self._key
-        _pack_into("B32s", key, 0, size, id)  # a TypeError when it is no buffer,
-        self._tag[0] = id[0] ^ id[size - 1] or 1  # and here when it is a str
-        tags = self._tags
-        slot = tags.find(self._tag)
-        while slot >= 0:
-            at = _KEY * slot
-            if self._keys.find(key, at, at + _KEY) == at:
-                return slot
-            slot = tags.find(self._tag, slot + 1)
-        return -1
-
-    def _ask(self, id, size):
-        # Asks on_get for a session; the slot of the one that it gave, or -1.
+    def _get_external(self, id, size):
+        # Asks on_get, and stores what it gives: a session's slot, with a reference; or -1.
         if self._on_get is None:
             return -1
         try:
             h = self._on_get(self, id)
-        except BaseException:  # must not unwind through a TLS handshake
+        except BaseException:  # it must not unwind through a TLS handshake
             return -1
         if not isinstance(h, int):
             return -1
         slot = h & self._mask
         if self._handles[slot] != h or not self._refs[slot]:
             return -1
-        _pack_into("B32s", self._key, 0, size, id)  # the callback may have searched too
-        if self._keys.find(self._key, _KEY * slot, _KEY * slot + _KEY) < 0:
+        _pack_into("B32s", self._key, 0, size, id)  # again: on_get may have searched too
+        at = _KEY * slot
+        if self._keys.find(self._key, at, at + _KEY) < 0:
             self.free(h)
             return -1
-        self._cb_hits = (self._cb_hits + 1) & _COUNTER
+        self._cb_hits = (self._cb_hits + 1) & _COUNTER_MASK
         if not self._mode & _NO_STORE:
             self.add_session(h)
-        # Its on_remove may have freed the session.
-        return slot if self._handles[slot] == h else -1
+            if self._handles[slot] != h:  # on_remove has freed it
+                return -1
+        return slot
+
+    def _resume(self, slot, context):
+        # The handle of a session that was found, if it may be resumed; else gives its reference back.
+        h = self._handles[slot]
+        if self._contexts[slot] != context:
+            self.free(h)
+            return 0
+        now = self.now()
+        if self._is_expired(slot, now):
+            self._timeouts = (self._timeouts + 1) & _COUNTER_MASK
+            self.remove_session(h)
+            self.free(h)
+            return 0
+        self._hits = (self._hits + 1) & _COUNTER_MASK
+        if self._tags[slot]:
+            self._list_delete(slot)
+            self._list_insert(slot)
+        if self._mode & _UPDATE_TIME:
+            self._created[slot] = now
+            self._note_times(slot)
+        return h
 
     def has_session(self, id):
         size = len(id)
         if not 0 < size <= _ID_MAX:
-            _check_type(id, _BUFFERS, "id")
+            _check_type(id, _BUFFERS, "id must be bytes, bytearray or memoryview")
             return 0
         return 1 if self._find(id, size) >= 0 else 0
 
     def flush_sessions(self, now=None):
         if now is None:
             now = self.now()
-        _check_type(now, int, "now")
-        if self._removing or not 0 <= now <= _TIME_MAX:
+        _check_type(now, int, "now must be an int")
+        if self._busy or not 0 <= now <= _TIME_MAX:
             return 0
-        return self._expire(now)
+        return self._remove_expired(now)
 
     def update_cache(self, h, side=SESS_CACHE_SERVER):
         slot = h & self._mask
-        _check_type(side, int, "side")
+        _check_type(side, int, "side must be an int")
         mode = self._mode
-        if self._handles[slot] != h or self._removing or side not in _ONE_SIDE or not mode & side:
+        if self._handles[slot] != h or self._busy or side not in _ONE_SIDE or not mode & side:
             return 0
-        self._stored = (self._stored + 1) & _COUNTER
-        stored = self._stored
+        self._stored = (self._stored + 1) & _COUNTER_MASK
         added = 0 if mode & _NO_STORE else self.add_session(h)
         if self._on_new is not None and self.up_ref(h) and not self._is_kept(h):
             self.free(h)
-        if not mode & _NO_AUTO_CLEAR and stored & 0xFF == 0xFF:
-            self._expire(self.now())
+        if not mode & _NO_AUTO_CLEAR and self._stored & 0xFF == 0xFF:
+            self._remove_expired(self.now())
         return added
 
     def _is_kept(self, h):
         try:
             return bool(self._on_new(self, h))
-        except BaseException:  # must not unwind through a TLS handshake
+        except BaseException:  # it must not unwind through a TLS handshake
             return False
 
     # ---- What a session holds ----
 
     def session_id(self, h, buf):
         slot = h & self._mask
-        _check_type(buf, _WRITABLE, "buf")
+        _check_type(buf, _WRITABLE, "buf must be a bytearray or memoryview")
         if self._handles[slot] != h:
             return 0
         keys = self._keys
@@ -580,7 +586,7 @@ class SessionTable:
 
     def session_data(self, h, buf):
         slot = h & self._mask
-        _check_type(buf, _WRITABLE, "buf")
+        _check_type(buf, _WRITABLE, "buf must be a bytearray or memoryview")
         if self._handles[slot] != h:
             return 0
         size = self._sizes[slot]
@@ -603,27 +609,27 @@ class SessionTable:
 
     def set_session_time(self, h, time):
         slot = h & self._mask
-        _check_type(time, int, "time")
+        _check_type(time, int, "time must be an int")
         if self._handles[slot] != h or not 0 <= time <= _TIME_MAX:
             return 0
         self._created[slot] = time
-        if self._tags[slot]:
-            self._watch(slot)
+        self._note_times(slot)
         return 1
 
     def set_session_timeout(self, h, timeout):
         slot = h & self._mask
-        _check_type(timeout, int, "timeout")
+        _check_type(timeout, int, "timeout must be an int")
         if self._handles[slot] != h or not 0 <= timeout <= _TIMEOUT_MAX:
             return 0
         self._lifetimes[slot] = timeout
-        if self._tags[slot]:
-            self._watch(slot)
+        self._note_times(slot)
         return 1
 
     def session_refs(self, h):
         slot = h & self._mask
-        return self._refs[slot] + self._held[slot] if self._handles[slot] == h else 0
+        if self._handles[slot] != h:
+            return 0
+        return self._refs[slot] + (1 if self._tags[slot] or slot == self._leaving else 0)
 
     # ---- Settings and statistics ----
 
@@ -651,7 +657,7 @@ class SessionTable:
 
     @cache_size.setter
     def cache_size(self, value):
-        _check_type(value, int, "cache_size")
+        _check_type(value, int, "cache_size must be an int")
         if value < 0:
             raise ValueError("cache_size: %d is negative" % value)
         self._cache_size = value if 0 < value < self._capacity else self._capacity
@@ -662,7 +668,7 @@ class SessionTable:
 
     @on_new.setter
     def on_new(self, callback):
-        _check_callback(callback, "on_new")
+        _check_callback(callback)
         self._on_new = callback
 
     @property
@@ -671,7 +677,7 @@ class SessionTable:
 
     @on_get.setter
     def on_get(self, callback):
-        _check_callback(callback, "on_get")
+        _check_callback(callback)
         self._on_get = callback
 
     @property
@@ -680,7 +686,7 @@ class SessionTable:
 
     @on_remove.setter
     def on_remove(self, callback):
-        _check_callback(callback, "on_remove")
+        _check_callback(callback)
         self._on_remove = callback
 
     @property
