@@ -15,18 +15,8 @@
 import binascii
 import io
 import sys
-import time
-
-try:
-    ticks_us, ticks_diff = time.ticks_us, time.ticks_diff
-except AttributeError:  # CPython
-
-    def ticks_us():
-        return time.perf_counter_ns() // 1000
-
-    def ticks_diff(a, b):
-        return a - b
-
+from gc import mem_alloc
+from time import ticks_diff, ticks_us
 
 # Bytes a line: with base64 they fit the stdin buffer of the smallest ports, 260 bytes.
 _CHUNK = 180
@@ -34,28 +24,30 @@ _CLOSE = 4  # MP_STREAM_CLOSE
 
 
 class Meter(io.IOBase):
-    """A stream that counts what goes through it: bytes each way, and microseconds waiting for the peer."""
+    """A stream that counts what goes through it, and what of time and heap is the stream's own affair."""
 
     def __init__(self, stream):
         self.stream = stream
-        self.reset()
-
-    def reset(self):
-        self.received = self.sent = self.waited_us = 0
+        self.received = self.sent = 0  # bytes
+        self.waited_us = self.heap = 0
 
     def readinto(self, buf):
-        start = ticks_us()
+        start, heap = ticks_us(), mem_alloc()
         n = self.stream.readinto(buf)
-        self.waited_us += ticks_diff(ticks_us(), start)
+        self._leave(start, heap)
         self.received += n or 0
         return n
 
     def write(self, buf):
-        start = ticks_us()
+        start, heap = ticks_us(), mem_alloc()
         n = self.stream.write(buf)
-        self.waited_us += ticks_diff(ticks_us(), start)
+        self._leave(start, heap)
         self.sent += n or 0
         return n
+
+    def _leave(self, start, heap):
+        self.heap += mem_alloc() - heap
+        self.waited_us += ticks_diff(ticks_us(), start)
 
     def ioctl(self, request, arg):
         if request == _CLOSE:

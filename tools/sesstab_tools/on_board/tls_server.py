@@ -4,9 +4,10 @@
 import gc
 import json
 import sys
+from time import ticks_diff, ticks_us
 
 import tls
-from serial_link import Meter, SerialLink, ticks_diff, ticks_us
+from serial_link import Meter, SerialLink
 
 
 def make_context(certificate, key):
@@ -27,7 +28,7 @@ def answer(context, table, stream):
     try:
         connection = context.wrap_socket(meter, server_side=True)
         took = ticks_diff(ticks_us(), start)
-        heap = gc.mem_alloc() - heap
+        heap = gc.mem_alloc() - heap - meter.heap
         report = {
             "resumed": table.sess_hits() > hits,
             "cpu_us": took - meter.waited_us,
