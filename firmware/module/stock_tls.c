@@ -1,0 +1,493 @@
+/*
+ * TLS session resumption on firmware as it is: attach() and detach(), server side, TLS 1.2.
+ *
+ * Mbed TLS asks an application for sessions through two callbacks in its mbedtls_ssl_config, f_get_cache and
+ * f_set_cache, and MicroPython sets neither. Its SSLContext object has the config inside. So attach() writes three
+ * words there: the callbacks below, and p_cache, their first argument. That is all; Mbed TLS does the rest.
+ *
+ * The catch: the config's place in the object, and the fields' places in Mbed TLS's session struct, depend on how
+ * the firmware was built, and a dynamic module cannot know that. Nothing is assumed that is not checked, and
+ * everything about the config is checked before the first write.
+ *
+ * THE CONFIG, in an object whose type is `tls.SSLContext`, of Mbed TLS 3. Since MicroPython 1.23 the word p_vrfy
+ * of the config points to the object. Words around it (mbedtls/ssl.h, struct mbedtls_ssl_config):
+ *
+ *     -12, -11        ciphersuite_list (and after it tls13_kex_modes, with TLS 1.3)
+ *     -10  f_dbg      any
+ *      -9  p_dbg      NULL
+ *      -8  f_rng      not NULL
+ *      -7  p_rng      points into the object, before the config
+ *      -6  f_get_cache  } all NULL,
+ *      -5  f_set_cache  } or all ours
+ *      -4  p_cache      }
+ *      -3  f_sni      NULL
+ *      -2  p_sni      NULL
+ *      -1  f_vrfy     not NULL
+ *       0  p_vrfy     the object
+ *
+ * The config starts up to 32 bytes before ciphersuite_list with max_tls_version (0x0303 or 0x0304) and
+ * min_tls_version (0x0303), enums of 4 or 2 bytes, then a byte each: endpoint (0 or 1), transport (0 or 1),
+ * authmode (must equal the object's verify_mode). Exactly one place may fit all of this.
+ *
+ * THE SESSION. Mbed TLS calls f_set_cache(p_cache, id, id_len, session), where `id` is the array inside `session`,
+ * so id - session is that field's offset. Around it (W is a word, the id is at offset I):
+ *
+ *     0..3    exported (0) and endpoint (1); before them a byte mfl_code, depending on the build
+ *     2 or 4  tls_version, 2 or 4 bytes: 0x0303
+ *     I - 2W  ciphersuite, 4 bytes: must be one of the config's ciphersuite_list
+ *     I - W   id_len: equals the argument
+ *     I       id, 32 bytes; master, 48 bytes
+ *     I + 80  peer_cert_digest NULL, its length 0, its type 0 (W, W, 4); or peer_cert NULL (W); then
+ *             verify_result, 4 bytes: "verification was skipped"
+ *
+ * The first session that a table is offered decides whether it knows the layout. If not, nothing is stored then or
+ * later, the handshakes stay full ones, and calling attach() again raises RuntimeError. f_get_cache writes into a
+ * session only where this check has been.
+ *
+ * CLIENT CERTIFICATES. A resumed handshake asks for none. So only contexts whose verify_mode is CERT_NONE are served,
+ * which is looked up again in every callback, and each attached context has a number of its own, under which its
+ * sessions are stored: what one context stored, another never finds.
+ *
+ * LIFETIME. p_cache points to the head of an attachment, a block on the garbage-collected heap. It holds the table and
+ * the context, and the collector finds it by scanning the context. So the table lives as long as an attached context.
+ */
+#include "module.h"
+#include "py/objarray.h"
+
+#define STATE_SIZE 50 /* of a stored session: ciphersuite, 2 bytes, big endian; master secret, 48 bytes */
+#define MASTER_SIZE 48
+
+#define SCAN_WORDS 256 /* the config ends before that, and the object after it: two certificates follow */
+#define SUITES_MAX 512
+#define VERSION_TLS12 0x0303
+#define VERSION_TLS13 0x0304
+#define TRANSPORT_STREAM 0
+#define ENDPOINT_SERVER 1
+#define CERT_NONE 0
+#define BADCERT_SKIP_VERIFY 0x80
+#define ERR_ENTRY_NOT_FOUND (-0x7e80)
+
+enum { LAYOUT_NOT_SEEN, LAYOUT_KNOWN, LAYOUT_UNKNOWN };
+
+// Mbed TLS's memory, read as what we take it for
+typedef uintptr_t __attribute__((may_alias)) word_t;
+typedef uint32_t __attribute__((may_alias)) half_t;
+typedef uint16_t __attribute__((may_alias)) quarter_t;
+
+#define W sizeof(word_t)
+
+// Offsets in words from p_vrfy
+enum { P_DBG = -9, F_RNG, P_RNG, F_GET_CACHE, F_SET_CACHE, P_CACHE, F_SNI, P_SNI, F_VRFY, P_VRFY };
+
+typedef struct {
+    sesstab_obj_t *table;
+    mp_obj_t ctx;
+    word_t *suites; // the config's ciphersuite_list
+    uint8_t number;
+} attachment_t;
+
+typedef struct {
+    word_t *p_vrfy;
+    word_t *suites;
+    uint8_t endpoint;
+    uint8_t transport;
+    uint8_t authmode;
+} config_t;
+
+static int get_cache(void *p_cache, const uint8_t *id, size_t id_len, uint8_t *session);
+static int set_cache(void *p_cache, const uint8_t *id, size_t id_len, const uint8_t *session);
+
+// Finding the config
+
+// Whether a config may start `head`, with version enums of `size` bytes; `end` is where its pointers start.
+static bool read_head(const uint8_t *head, const uint8_t *end, size_t size, config_t *config) {
+    const uint8_t *flags = head + 2 * size;
+    if (flags + 4 > end) {
+        return false;
+    }
+    uint32_t max = size == 4 ? ((const half_t *)head)[0] : ((const quarter_t *)head)[0];
+    uint32_t min = size == 4 ? ((const half_t *)head)[1] : ((const quarter_t *)head)[1];
+    if ((max != VERSION_TLS12 && max != VERSION_TLS13) || min != VERSION_TLS12) {
+        return false;
+    }
+    config->endpoint = flags[0];
+    config->transport = flags[1];
+    return flags[0] <= 1 && flags[1] <= 1 && flags[2] == config->authmode;
+}
+
+// How many places before ciphersuite_list at `suites` look like the start of a config: 1 is right.
+static size_t find_heads(word_t *suites, config_t *config) {
+    size_t found = 0;
+    for (size_t bytes = 8; bytes <= 32; bytes += 4) {
+        const uint8_t *head = (const uint8_t *)suites - bytes;
+        for (size_t size = 2; size <= 4; size += 2) {
+            config_t read = *config;
+            if (bytes % W == 0 && read_head(head, (const uint8_t *)suites, size, &read)) {
+                read.suites = suites;
+                *config = read;
+                found++;
+            }
+        }
+    }
+    return found;
+}
+
+static bool is_free_or_ours(const word_t *p_vrfy) {
+    word_t get = p_vrfy[F_GET_CACHE], set = p_vrfy[F_SET_CACHE], cache = p_vrfy[P_CACHE];
+    return (get == 0 && set == 0 && cache == 0)
+           || (get == (word_t)get_cache && set == (word_t)set_cache && cache != 0);
+}
+
+static bool fits(word_t *object, word_t *p_vrfy) {
+    word_t p_rng = p_vrfy[P_RNG];
+    return p_vrfy[P_VRFY] == (word_t)object && p_vrfy[F_VRFY] != 0 && p_vrfy[P_SNI] == 0 && p_vrfy[F_SNI] == 0
+           && p_vrfy[F_RNG] != 0 && p_rng > (word_t)object && p_rng < (word_t)p_vrfy && p_vrfy[P_DBG] == 0;
+}
+
+static bool find_config(mp_obj_t ctx, uint8_t authmode, config_t *config) {
+    word_t *object = MP_OBJ_TO_PTR(ctx);
+    size_t found = 0;
+    for (word_t *p_vrfy = object + 24; p_vrfy < object + SCAN_WORDS; p_vrfy++) {
+        if (fits(object, p_vrfy)) {
+            config->p_vrfy = p_vrfy;
+            config->authmode = authmode;
+            found += find_heads(p_vrfy - 11, config) + find_heads(p_vrfy - 12, config);
+        }
+    }
+    return found == 1 && *config->suites != 0;
+}
+
+// The arguments of attach() and detach()
+
+static void raise_about(const mp_obj_type_t *type, const char *text, size_t len, mp_obj_t what) {
+    mp_obj_t message = mp_binary_op(MP_BINARY_OP_MODULO, mp_obj_new_str(text, len), what);
+    nlr_raise(mp_obj_new_exception_arg1(type, message));
+}
+
+#define RAISE_ABOUT(type, text, what) raise_about(type, text, sizeof(text) - 1, what)
+
+static void raise_unknown(void) {
+    mp_raise_msg(&mp_type_RuntimeError, MP_ERROR_TEXT(
+        "the TLS library of this firmware is laid out in a way that sesstab does not know; "
+        "build sesstab into the firmware as a user C module"));
+}
+
+// The tls.SSLContext that `ctx` is, or that an ssl.SSLContext wraps.
+static mp_obj_t tls_context(mp_obj_t tls, mp_obj_t ctx) {
+    mp_obj_t type = mp_load_attr(tls, MP_QSTR_SSLContext);
+    mp_obj_t inner[2] = {ctx, MP_OBJ_NULL};
+    if (MP_OBJ_FROM_PTR(mp_obj_get_type(ctx)) != type) {
+        mp_load_method_maybe(ctx, MP_QSTR__context, inner);
+    }
+    if (inner[0] == MP_OBJ_NULL || inner[1] != MP_OBJ_NULL || MP_OBJ_FROM_PTR(mp_obj_get_type(inner[0])) != type) {
+        RAISE_ABOUT(&mp_type_TypeError, "attach needs a tls.SSLContext or an ssl.SSLContext, got %s",
+            MP_OBJ_FROM_PTR(mp_obj_get_type(ctx)));
+    }
+    return inner[0];
+}
+
+// Raises RuntimeError unless `tls` is built in, on Mbed TLS 3. Its version reads "Mbed TLS 3.6.2", with M or m.
+static void check_library(mp_obj_t tls, mp_obj_t ctx) {
+    const char *expected = "bed TLS 3.";
+    mp_obj_t version[2];
+    mp_load_method_maybe(tls, MP_QSTR_MBEDTLS_VERSION, version);
+    mp_buffer_info_t text;
+    if ((mp_obj_get_type(ctx)->flags & MP_TYPE_FLAG_INSTANCE_TYPE) || version[0] == MP_OBJ_NULL
+        || !mp_get_buffer(version[0], &text, MP_BUFFER_READ) || text.len < 11) {
+        raise_unknown();
+    }
+    for (size_t i = 0; expected[i] != '\0'; i++) {
+        if (((const char *)text.buf)[i + 1] != expected[i]) {
+            raise_unknown();
+        }
+    }
+}
+
+// Finds the config of `*ctx`, and sets `*ctx` to the tls.SSLContext. Raises TypeError or RuntimeError.
+static void config_of(mp_obj_t *ctx, config_t *config) {
+    mp_obj_t tls = mp_import_name(MP_QSTR_tls, mp_const_none, MP_OBJ_NEW_SMALL_INT(0));
+    *ctx = tls_context(tls, *ctx);
+    check_library(tls, *ctx);
+    mp_obj_t mode = mp_load_attr(*ctx, MP_QSTR_verify_mode);
+    if (!mp_obj_is_small_int(mode) || !find_config(*ctx, (uint8_t)MP_OBJ_SMALL_INT_VALUE(mode), config)) {
+        raise_unknown();
+    }
+}
+
+static attachment_t *attachment_of(const config_t *config) {
+    return (attachment_t *)config->p_vrfy[P_CACHE];
+}
+
+// attach and detach
+
+static void check_attachable(sesstab_obj_t *self, const config_t *config) {
+    if (config->endpoint != ENDPOINT_SERVER) {
+        mp_raise_ValueError(MP_ERROR_TEXT("attach needs a server's context, this is a client's"));
+    }
+    if (config->transport != TRANSPORT_STREAM) {
+        mp_raise_ValueError(MP_ERROR_TEXT("attach needs a TLS context, this is for DTLS"));
+    }
+    if (config->authmode != CERT_NONE) {
+        mp_raise_ValueError(MP_ERROR_TEXT(
+            "attach needs verify_mode CERT_NONE: a resumed handshake does not ask for the client's certificate"));
+    }
+    if (self->data_size < STATE_SIZE) {
+        RAISE_ABOUT(&mp_type_ValueError, "attach needs a table with data_size of at least 50, this has %s",
+            MP_OBJ_NEW_SMALL_INT(self->data_size));
+    }
+    if (self->spare == 0) {
+        mp_raise_ValueError(MP_ERROR_TEXT("attach needs a table with a spare slot: a new session comes before an "
+            "old one goes"));
+    }
+    if (!is_free_or_ours(config->p_vrfy)) {
+        mp_raise_ValueError(MP_ERROR_TEXT("this context has a session cache already"));
+    }
+}
+
+// A bytearray of 32 bytes.
+static mp_obj_t new_id_object(void) {
+    mp_obj_t size = MP_OBJ_NEW_SMALL_INT(SESSTAB_ID_MAX);
+    return mp_call_function_n_kw(mp_load_global(MP_QSTR_bytearray), 1, 0, &size);
+}
+
+static attachment_t *new_attachment(sesstab_obj_t *self, mp_obj_t ctx, const config_t *config) {
+    if (self->contexts == UINT8_MAX) {
+        mp_raise_ValueError(MP_ERROR_TEXT("this table has attached 255 contexts, which is the limit"));
+    }
+    if (self->tls_id == MP_OBJ_NULL) {
+        self->tls_id = new_id_object();
+    }
+    attachment_t *a = m_malloc(sizeof(attachment_t));
+    a->table = self;
+    a->ctx = ctx;
+    a->suites = config->suites;
+    a->number = ++self->contexts; // never given out again: an application may hold a session of an old number
+    return a;
+}
+
+mp_obj_t table_attach(mp_obj_t self_in, mp_obj_t ctx) {
+    sesstab_obj_t *self = MP_OBJ_TO_PTR(self_in);
+    config_t config;
+    config_of(&ctx, &config);
+    check_attachable(self, &config);
+    if (self->layout.state == LAYOUT_UNKNOWN) {
+        raise_unknown();
+    }
+    attachment_t *a = attachment_of(&config);
+    if (a == NULL) {
+        a = new_attachment(self, ctx, &config);
+        config.p_vrfy[P_CACHE] = (word_t)a;
+        config.p_vrfy[F_GET_CACHE] = (word_t)get_cache;
+        config.p_vrfy[F_SET_CACHE] = (word_t)set_cache;
+    } else if (a->table != self) {
+        mp_raise_ValueError(MP_ERROR_TEXT("this context is attached to another table; detach it there first"));
+    }
+    return MP_OBJ_NEW_SMALL_INT(a->number);
+}
+
+static void remove_context(sesstab_t *t, uint8_t number) {
+    sesstab_handle_t next;
+    for (sesstab_handle_t h = sesstab_next(t, 0); h != 0; h = next) {
+        next = sesstab_next(t, h);
+        if (sesstab_session_context(t, h) == number) {
+            sesstab_remove_session(t, h);
+        }
+    }
+}
+
+mp_obj_t table_detach(mp_obj_t self_in, mp_obj_t ctx) {
+    sesstab_obj_t *self = MP_OBJ_TO_PTR(self_in);
+    config_t config;
+    config_of(&ctx, &config);
+    attachment_t *a = attachment_of(&config);
+    if (a == NULL || !is_free_or_ours(config.p_vrfy) || a->table != self) {
+        return MP_OBJ_NEW_SMALL_INT(0);
+    }
+    config.p_vrfy[F_GET_CACHE] = 0;
+    config.p_vrfy[F_SET_CACHE] = 0;
+    config.p_vrfy[P_CACHE] = 0;
+    remove_context(table_core(self), a->number);
+    return MP_OBJ_NEW_SMALL_INT(1);
+}
+
+// What Mbed TLS calls, in the middle of a handshake
+
+typedef struct {
+    mp_obj_t ctx;
+    bool none;
+} verify_mode_t;
+
+static void read_verify_mode(void *arg) {
+    verify_mode_t *mode = arg;
+    mode->none = mp_load_attr(mode->ctx, MP_QSTR_verify_mode) == MP_OBJ_NEW_SMALL_INT(CERT_NONE);
+}
+
+static bool clients_are_anonymous(const attachment_t *a) {
+    verify_mode_t mode = {a->ctx, false};
+    return protected_call(read_verify_mode, &mode) && mode.none;
+}
+
+static uint32_t read_half(const uint8_t *p) {
+    return *(const half_t *)p;
+}
+
+static uint32_t read_version(const uint8_t *session, const session_layout_t *layout) {
+    const uint8_t *p = session + layout->version;
+    return layout->version_size == 4 ? read_half(p) : *(const quarter_t *)p;
+}
+
+static void copy(uint8_t *to, const uint8_t *from, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        to[i] = from[i];
+        __asm__ volatile (""); // a dynamic module has no memcpy that this could become
+    }
+}
+
+static void wipe(uint8_t *p, size_t n) {
+    for (volatile uint8_t *v = p; n != 0; n--) {
+        *v++ = 0;
+    }
+}
+
+// Where the first bytes of a session are, or that they are not understood.
+static bool find_start(const uint8_t *session, session_layout_t *layout) {
+    layout->endpoint = session[1] == ENDPOINT_SERVER ? 1 : 2;
+    layout->version = 4;
+    layout->version_size = 4;
+    if (layout->endpoint == 1 && *(const quarter_t *)(session + 2) != 0) {
+        layout->version = 2;
+        layout->version_size = 2;
+    }
+    uint8_t exported = session[layout->endpoint - 1];
+    return exported == 0 && session[layout->endpoint] == ENDPOINT_SERVER
+           && read_version(session, layout) == VERSION_TLS12;
+}
+
+static bool is_configured(const attachment_t *a, uint32_t ciphersuite) {
+    const half_t *suite = (const half_t *)*a->suites;
+    for (size_t i = 0; i < SUITES_MAX && suite[i] != 0; i++) {
+        if (suite[i] == ciphersuite) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// Where verify_result is, when no certificate lies before it; else 0.
+static size_t find_verify_result(const uint8_t *session, size_t id) {
+    size_t peer = id + SESSTAB_ID_MAX + MASTER_SIZE;
+    const word_t *word = (const word_t *)(session + peer);
+    if (word[0] != 0) {
+        return 0;
+    }
+    if (read_half(session + peer + W) == BADCERT_SKIP_VERIFY) {
+        return peer + W;
+    }
+    size_t verify_result = peer + 2 * W + 4;
+    bool no_digest = word[1] == 0 && read_half(session + peer + 2 * W) == 0;
+    return no_digest && read_half(session + verify_result) == BADCERT_SKIP_VERIFY ? verify_result : 0;
+}
+
+static bool find_layout(const attachment_t *a, const uint8_t *session, const uint8_t *id, size_t id_len,
+    session_layout_t *layout) {
+    size_t offset = (size_t)(id - session);
+    if (id < session || offset < 8 + 2 * W || offset > 48 || offset % W != 0 || id_len == 0
+        || id_len > SESSTAB_ID_MAX || *(const word_t *)(id - W) != id_len) {
+        return false;
+    }
+    layout->id = (uint8_t)offset;
+    layout->ciphersuite = (uint8_t)(offset - 2 * W);
+    layout->verify_result = (uint8_t)find_verify_result(session, offset);
+    return layout->verify_result != 0 && find_start(session, layout)
+           && is_configured(a, read_half(session + layout->ciphersuite));
+}
+
+// The layout is found once and then has to be the same for every session.
+static bool layout_holds(const attachment_t *a, const uint8_t *session, const uint8_t *id, size_t id_len) {
+    session_layout_t *layout = &a->table->layout;
+    session_layout_t seen;
+    bool known = find_layout(a, session, id, id_len, &seen);
+    if (layout->state == LAYOUT_NOT_SEEN) {
+        *layout = seen;
+        layout->state = known ? LAYOUT_KNOWN : LAYOUT_UNKNOWN;
+    }
+    return known && layout->state == LAYOUT_KNOWN && seen.id == layout->id && seen.endpoint == layout->endpoint
+           && seen.version == layout->version && seen.verify_result == layout->verify_result;
+}
+
+// A full handshake is done.
+static int set_cache(void *p_cache, const uint8_t *id, size_t id_len, const uint8_t *session) {
+    const attachment_t *a = p_cache;
+    sesstab_t *t = table_core(a->table);
+    if (!clients_are_anonymous(a) || !layout_holds(a, session, id, id_len)) {
+        return ERR_ENTRY_NOT_FOUND;
+    }
+    uint32_t ciphersuite = read_half(session + a->table->layout.ciphersuite);
+    uint8_t state[STATE_SIZE];
+    state[0] = (uint8_t)(ciphersuite >> 8);
+    state[1] = (uint8_t)ciphersuite;
+    copy(state + 2, id + SESSTAB_ID_MAX, MASTER_SIZE);
+    sesstab_handle_t h = sesstab_new_session(t, id, id_len, state, sizeof(state), SESSTAB_DEFAULT_TIMEOUT, a->number);
+    wipe(state, sizeof(state));
+    int stored = sesstab_update_cache(t, h, SESSTAB_CACHE_SERVER);
+    sesstab_free(t, h);
+    return stored ? 0 : ERR_ENTRY_NOT_FOUND;
+}
+
+// The id object for on_get. Whatever an application did to the bytearray, `len + free` is what it has room for.
+static bool set_id_object(sesstab_obj_t *self, const uint8_t *id, size_t id_len) {
+    mp_obj_array_t *array = MP_OBJ_TO_PTR(self->tls_id);
+    size_t room = array->len + array->free;
+    if (room < id_len) {
+        return false;
+    }
+    array->len = id_len;
+    array->free = room - id_len;
+    copy(array->items, id, id_len);
+    return true;
+}
+
+static sesstab_handle_t look_up(const attachment_t *a, const uint8_t *id, size_t id_len) {
+    sesstab_obj_t *self = a->table;
+    if (id_len > SESSTAB_ID_MAX || !set_id_object(self, id, id_len)) {
+        return 0;
+    }
+    mp_obj_t outer = self->looked_up;
+    self->looked_up = self->tls_id;
+    sesstab_handle_t h = sesstab_get_session(table_core(self), id, id_len, a->number);
+    self->looked_up = outer;
+    return h;
+}
+
+static void fill(uint8_t *session, const session_layout_t *layout, const uint8_t *id, size_t id_len,
+    const uint8_t *state) {
+    session[layout->endpoint] = ENDPOINT_SERVER;
+    if (layout->version_size == 4) {
+        *(half_t *)(session + layout->version) = VERSION_TLS12;
+    } else {
+        *(quarter_t *)(session + layout->version) = VERSION_TLS12;
+    }
+    *(half_t *)(session + layout->ciphersuite) = (uint32_t)state[0] << 8 | state[1];
+    *(word_t *)(session + layout->id - W) = id_len;
+    copy(session + layout->id, id, id_len);
+    copy(session + layout->id + SESSTAB_ID_MAX, state + 2, MASTER_SIZE);
+    *(half_t *)(session + layout->verify_result) = BADCERT_SKIP_VERIFY;
+}
+
+// A client offers a session; `session` is all zeros, to be filled in.
+static int get_cache(void *p_cache, const uint8_t *id, size_t id_len, uint8_t *session) {
+    const attachment_t *a = p_cache;
+    sesstab_t *t = table_core(a->table);
+    if (a->table->layout.state != LAYOUT_KNOWN || !clients_are_anonymous(a)) {
+        return ERR_ENTRY_NOT_FOUND;
+    }
+    sesstab_handle_t h = look_up(a, id, id_len);
+    size_t size;
+    const uint8_t *state = sesstab_session_data(t, h, &size);
+    bool found = state != NULL && size == STATE_SIZE;
+    if (found) {
+        fill(session, &a->table->layout, id, id_len, state);
+    }
+    sesstab_free(t, h);
+    return found ? 0 : ERR_ENTRY_NOT_FOUND;
+}
