@@ -1,5 +1,5 @@
-# Measures the table of the engine that is selected (sesstab.SessionTable), on a board or on CPython, and prints
-# one line of JSON: microseconds an operation, the loop around it included, and bytes.
+# Measures the table of the selected engine (sesstab.SessionTable), on a board or on CPython, and prints one
+# line of JSON: microseconds an operation, the loop around it included, and bytes.
 #
 #     bench_table((16, 64, 256))
 
