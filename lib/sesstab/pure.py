@@ -6,13 +6,13 @@
 #     _handles[s]     its handle; None when free, which equals no number
 #     _tags[s]        a byte made from the id while the session is in the table, else 0
 #     _refs[s]        how many references callers hold
-# A search runs at C speed: bytearray.find looks for the tag, and then, in a window of 33 bytes, compares the key.
-# Slots in the table form a ring through _nexts and _prevs, most recently used first, closed by the entry after
-# the last slot. Free slots form a stack through _nexts.
+# A search runs at C speed: bytearray.find looks for the tag, and then, in a window of 33 bytes, compares the
+# key. Slots in the table form a ring through _nexts and _prevs, most recently used first, closed by the entry
+# after the last slot. Free slots form a stack through _nexts.
 #
-# Nothing may allocate once a table is made, or it would fail under micropython.heap_lock(): no slices, no bound
-# methods, no numbers beyond a small int, no formatted messages. struct.pack_into copies any buffer, and pads it
-# with zeros.
+# Nothing may allocate once a table is made, or it would fail under micropython.heap_lock(): no slices, no
+# bound methods, no numbers beyond a small int, no formatted messages. struct.pack_into copies any buffer, and
+# pads it with zeros.
 
 import io
 import struct
@@ -146,13 +146,12 @@ class SessionTable:
         self._cb_hits = 0
         self._stored = 0
         self._seconds = 1
-        self._milliseconds = 0
-        self._ticks = _ticks_ms() & _COUNTER_MASK
+        self._ticks = _ticks_ms() & _COUNTER_MASK  # when that second began
         self._busy = False  # on_remove is running
         self._leaving = -1  # the slot whose session it is told of: the table still holds its reference
         self._number = 0
-        # No session in the table is made after _newest or expires before _soonest: while the clock is between,
-        # there is nothing to look for. A search for expired sessions makes both exact.
+        # No session in the table is made after _newest or expires before _soonest: while the clock is between
+        # them, there is nothing to look for. A search for expired sessions makes both exact.
         self._newest = 0
         self._soonest = _FAR
         bits = 0
@@ -197,16 +196,14 @@ class SessionTable:
 
     def _find(self, id, size):
         # The slot in the table with this id, or -1.
-        key = self._key
-        tag = self._tag
-        _pack_into("B32s", key, 0, size, id)  # a TypeError when it is no buffer,
-        tag[0] = id[0] ^ id[size - 1] or 1  # and here when it is a str
-        slot = self._tags.find(tag)
+        _pack_into("B32s", self._key, 0, size, id)  # a TypeError when it is no buffer,
+        self._tag[0] = id[0] ^ id[size - 1] or 1  # and here when it is a str
+        slot = self._tags.find(self._tag)
         while slot >= 0:
             at = _KEY * slot
-            if self._keys.find(key, at, at + _KEY) == at:
+            if self._keys.find(self._key, at, at + _KEY) == at:
                 return slot
-            slot = self._tags.find(tag, slot + 1)
+            slot = self._tags.find(self._tag, slot + 1)
         return -1
 
     def _find_twin(self, slot):
@@ -220,20 +217,6 @@ class SessionTable:
         return -1
 
     # ---- Time ----
-
-    def _own_time(self):
-        # Seconds since the table was made, plus 1. To be asked more often than ticks_ms comes round: 12 days.
-        ticks = _ticks_ms() & _COUNTER_MASK
-        passed = (ticks - self._ticks) & _COUNTER_MASK
-        self._ticks = ticks
-        seconds = passed // 1000
-        milliseconds = self._milliseconds + passed - 1000 * seconds
-        if milliseconds >= 1000:
-            milliseconds -= 1000
-            seconds += 1
-        self._milliseconds = milliseconds
-        self._seconds += seconds
-        return self._seconds
 
     def _is_expired(self, slot, now):
         created = self._created[slot]
@@ -275,21 +258,12 @@ class SessionTable:
 
     def _free_slot(self, slot):
         self._handles[slot] = None
+        self._refs[slot] = 0
         _pack_into("33s", self._keys, _KEY * slot, b"")
         self._states.seek(self._data_size * slot)
         self._states.write(self._zeros)
-        self._sizes[slot] = 0
-        self._created[slot] = 0
-        self._lifetimes[slot] = 0
-        self._contexts[slot] = 0
-        self._refs[slot] = 0
         self._nexts[slot] = self._free
         self._free = slot
-
-    def _release(self, slot):
-        # Frees the slot of a session that nobody needs any more.
-        if not self._refs[slot] and not self._tags[slot] and slot != self._leaving:
-            self._free_slot(slot)
 
     # ---- In and out of the table ----
 
@@ -304,25 +278,28 @@ class SessionTable:
         self._list_delete(slot)
         self._number -= 1
 
-    def _tell_removed(self, h):
-        if self._on_remove is None:
-            return
-        self._busy = True
+    def _call(self, callback, argument):
+        # What the callback returned; 0 when it raised, since nothing may unwind through a TLS handshake.
         try:
-            self._on_remove(self, h)
-        except BaseException:  # it must not unwind through a TLS handshake
-            return
-        finally:
-            self._busy = False
+            return callback(self, argument) or 0
+        except BaseException:
+            return 0
+
+    def _tell_removed(self, h):
+        self._busy = True
+        self._call(self._on_remove, h)
+        self._busy = False
 
     def _remove_slot(self, slot, h):
         # Removes what is in the slot on behalf of `h`, which has the same id. As in libssl, the callback
         # comes before the table gives back its reference.
         self._leave(slot)
-        self._leaving = slot
-        self._tell_removed(h)
-        self._leaving = -1
-        self._release(slot)
+        if self._on_remove is not None:
+            self._leaving = slot
+            self._tell_removed(h)
+            self._leaving = -1
+        if not self._refs[slot]:
+            self._free_slot(slot)
 
     def _remove_expired(self, now):
         if now and self._newest <= now <= self._soonest:
@@ -364,57 +341,55 @@ class SessionTable:
             self._reset()
 
     def now(self):
-        clock = self._clock
-        if clock is None:
-            return self._own_time()
+        if self._clock is not None:
+            return self._ask_clock()
+        # Seconds since the table was made, plus 1. To be asked more often than ticks_ms comes round: 12 days.
+        ticks = _ticks_ms() & _COUNTER_MASK
+        passed = (ticks - self._ticks) & _COUNTER_MASK
+        if passed >= 1000:
+            self._seconds += passed // 1000
+            self._ticks = (ticks - passed % 1000) & _COUNTER_MASK
+        return self._seconds
+
+    def _ask_clock(self):
         try:
-            t = clock()
-            if isinstance(t, _NUMBERS):
-                t = int(t)
-                if 0 <= t <= _TIME_MAX:
-                    return t
+            t = self._clock()
+            t = int(t) if isinstance(t, _NUMBERS) else 0
         except BaseException:  # whatever went wrong, the time is not known
             return 0
-        return 0
+        return t if 0 <= t <= _TIME_MAX else 0
 
     # ---- Sessions ----
 
     def new_session(self, id, data, timeout=None, context=0):
-        _check_type(id, _BUFFERS, "id must be bytes, bytearray or memoryview")
-        _check_type(data, _BUFFERS, "data must be bytes, bytearray or memoryview")
+        if not isinstance(id, _BUFFERS) or not isinstance(data, _BUFFERS):
+            raise TypeError("id and data must be bytes, bytearray or memoryview")
         if timeout is None:
             timeout = self._timeout
-        else:
-            _check_type(timeout, int, "timeout must be an int")
-        size = len(data)
-        if not 0 < len(id) <= _ID_MAX or size > self._data_size or context & ~0xFF:
-            return 0
-        if not 0 <= timeout <= _TIMEOUT_MAX:
+        elif not isinstance(timeout, int):
+            raise TypeError("timeout must be an int or None")
+        if not 0 < len(id) <= _ID_MAX or len(data) > self._data_size or context & ~0xFF:
             return 0
         slot = self._free
-        if slot == self._slots:
+        if slot == self._slots or not 0 <= timeout <= _TIMEOUT_MAX:
             return 0
-        now = self.now()
+        self._created[slot] = self.now()
+        self._lifetimes[slot] = timeout
+        self._contexts[slot] = context
         self._free = self._nexts[slot]
+        return self._fill(slot, id, data)
+
+    def _fill(self, slot, id, data):
+        self._refs[slot] = 1
+        self._sizes[slot] = len(data)
         _pack_into("B32s", self._keys, _KEY * slot, len(id), id)
         self._states.seek(self._data_size * slot)
         self._states.write(data)
-        self._sizes[slot] = size
-        self._created[slot] = now
-        self._lifetimes[slot] = timeout
-        self._contexts[slot] = context
-        self._refs[slot] = 1
-        return self._name(slot)
-
-    def _name(self, slot):
-        # Names the slot anew: the next generation's handle.
-        generation = self._generations[slot] + 1
-        if generation > self._generation_max:
-            generation = 1
+        generation = self._generations[slot]
+        generation = generation + 1 if generation < self._generation_max else 1
         self._generations[slot] = generation
-        h = generation << self._bits | slot
-        self._handles[slot] = h
-        return h
+        self._handles[slot] = generation << self._bits | slot
+        return self._handles[slot]
 
     def up_ref(self, h):
         slot = h & self._mask
@@ -425,10 +400,14 @@ class SessionTable:
 
     def free(self, h):
         slot = h & self._mask
-        if self._handles[slot] != h or not self._refs[slot]:
+        if self._handles[slot] != h:
             return 0
-        self._refs[slot] -= 1
-        self._release(slot)
+        refs = self._refs[slot]
+        if not refs:
+            return 0
+        self._refs[slot] = refs - 1
+        if refs == 1 and not self._tags[slot] and slot != self._leaving:
+            self._free_slot(slot)
         return 1
 
     # ---- The table ----
@@ -445,7 +424,8 @@ class SessionTable:
         twin = self._find_twin(slot)
         if twin >= 0:
             self._leave(twin)
-            self._release(twin)
+            if not self._refs[twin]:
+                self._free_slot(twin)
         if self._number >= self._cache_size:
             self._make_room()
             if self._handles[slot] != h:  # on_remove has freed it
@@ -460,7 +440,8 @@ class SessionTable:
         if not self._tags[slot]:
             slot = self._find_twin(slot)
             if slot < 0:
-                self._tell_removed(h)
+                if self._on_remove is not None:
+                    self._tell_removed(h)
                 return 0
         self._remove_slot(slot, h)
         return 1
@@ -491,18 +472,14 @@ class SessionTable:
         # Asks on_get, and stores what it gives: a session's slot, with a reference; or -1.
         if self._on_get is None:
             return -1
-        try:
-            h = self._on_get(self, id)
-        except BaseException:  # it must not unwind through a TLS handshake
-            return -1
+        h = self._call(self._on_get, id)
         if not isinstance(h, int):
             return -1
         slot = h & self._mask
         if self._handles[slot] != h or not self._refs[slot]:
             return -1
         _pack_into("B32s", self._key, 0, size, id)  # again: on_get may have searched too
-        at = _KEY * slot
-        if self._keys.find(self._key, at, at + _KEY) < 0:
+        if self._keys.find(self._key, _KEY * slot, _KEY * slot + _KEY) < 0:
             self.free(h)
             return -1
         self._cb_hits = (self._cb_hits + 1) & _COUNTER_MASK
@@ -556,32 +533,27 @@ class SessionTable:
             return 0
         self._stored = (self._stored + 1) & _COUNTER_MASK
         added = 0 if mode & _NO_STORE else self.add_session(h)
-        if self._on_new is not None and self.up_ref(h) and not self._is_kept(h):
+        if self._on_new is not None and self.up_ref(h) and not self._call(self._on_new, h):
             self.free(h)
         if not mode & _NO_AUTO_CLEAR and self._stored & 0xFF == 0xFF:
             self._remove_expired(self.now())
         return added
 
-    def _is_kept(self, h):
-        try:
-            return bool(self._on_new(self, h))
-        except BaseException:  # it must not unwind through a TLS handshake
-            return False
-
     # ---- What a session holds ----
 
     def session_id(self, h, buf):
-        slot = h & self._mask
+        at = _KEY * (h & self._mask)
         _check_type(buf, _WRITABLE, "buf must be a bytearray or memoryview")
-        if self._handles[slot] != h:
+        if self._handles[h & self._mask] != h:
             return 0
         keys = self._keys
-        at = _KEY * slot
         size = keys[at]
         if size > len(buf):
             return 0
-        for i in range(size):
-            buf[i] = keys[at + 1 + i]
+        i = size
+        while i:
+            buf[i - 1] = keys[at + i]
+            i -= 1
         return size
 
     def session_data(self, h, buf):
