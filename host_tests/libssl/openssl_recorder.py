@@ -28,7 +28,7 @@ import openssl_cache as openssl
 
 HOUR = 3600
 MAY_NEW, MAY_GET, MAY_REMOVE = 1, 2, 4  # which callbacks are set
-NEW_KEEPS, NEW_REMOVES, REMOVE_KEEPS = 8, 16, 32  # what they do
+NEW_KEEPS, NEW_REMOVES, REMOVE_KEEPS, REMOVE_FREES = 8, 16, 32, 64  # what they do
 NO_AUTO_CLEAR, NO_LOOKUP, NO_STORE, UPDATE_TIME = 0x80, 0x100, 0x200, 0x400
 ALL, CLOCK, AT = 0, 1, 2  # flush
 
@@ -43,12 +43,12 @@ WEIGHTS = {
 
 
 class Session:
-    def __init__(self, pointer, i, expiry, context):
+    def __init__(self, pointer, i, expiry, context, held):
         self.pointer = pointer
         self.i = i  # number of its id
         self.expiry = expiry
         self.context = context
-        self.held = 1  # references of callers
+        self.held = held  # references of callers
         self.order = 0  # in libssl's list, among sessions that expire together
 
 
@@ -114,8 +114,10 @@ class Recorder:
         if self.answer is None:
             return openssl.ffi.NULL, 1
         kind, s, *made = self.answer
-        if kind == "made":
+        if made:
             self._make(s, *made)
+        if kind == "added":
+            self.cache.add_session(self.sessions[s].pointer)
         if kind == "held":
             return self.sessions[s].pointer, 1  # libssl takes its own reference
         self.sessions[s].held -= 1
@@ -127,6 +129,8 @@ class Recorder:
         if self.flags & REMOVE_KEEPS:
             self.cache.up_ref(pointer)
             self.sessions[s].held += 1
+        if self.flags & REMOVE_FREES and self.sessions[s].held:
+            self._free(s)
 
     # ---- Operations. Each chooses by numbers among what is defined, and does nothing when there is no choice.
 
@@ -166,7 +170,8 @@ class Recorder:
             s = self.sessions[self._any(a)]
             i, context = s.i, s.context ^ context
         self.answer = self._choose_answer(i, c)
-        if self.answer and not self.cache.mode & NO_STORE and (self.cache.mode & NO_LOOKUP or not self._has(i)):
+        stores = self.answer and (self.answer[0] == "added" or not self.cache.mode & NO_STORE)
+        if stores and (self.cache.mode & NO_LOOKUP or not self._has(i)):
             self._make_agree(None, i)
         pointer = self.cache.get_session(IDS[i], context)
         s = 0
@@ -175,7 +180,8 @@ class Recorder:
             self.sessions[s].held += 1
             if self.cache.mode & UPDATE_TIME:
                 self.cache.set_session_time(pointer, self.start)
-        self._record("get", [i, int(context), self.answer or 0], s, used=s)
+        given = self.answer[1] if stores and ["get", i] in self.log else 0
+        self._record("get", [i, int(context), self.answer or 0], s, touched=given, used=s)
 
     def _do_flush(self, a, b, c):
         kind, now = a % 3, 0
@@ -198,7 +204,7 @@ class Recorder:
         if s := self._any(a):
             pointer = self.sessions[s].pointer
             t = self.cache.session_time(pointer) - self.start
-            choices = [v for v in range(0, 61 * HOUR, HOUR) if self._allowed(t, v)]
+            choices = [v for v in range(HOUR, 61 * HOUR, HOUR) if self._allowed(t, v)]
             timeout = choices[b % len(choices)]
             self._record("timeout", [s, timeout], self.cache.set_session_timeout(pointer, timeout), touched=s)
 
@@ -213,7 +219,7 @@ class Recorder:
         self._record("mode", [self.cache.mode], self.cache.mode)
 
     def _do_callbacks(self, a, b, c):
-        self.flags = a % 64
+        self.flags = a % 128
         self.cache.set_callbacks(self.flags & MAY_NEW, self.flags & MAY_GET, self.flags & MAY_REMOVE)
         self._record("callbacks", [self.flags], 1)
 
@@ -235,6 +241,7 @@ class Recorder:
         pointer = self.cache.handshake(s, IDS[i], side, context)
         if s not in self.sessions:
             self._know(s, pointer)
+        self.sessions[s].held += 1
         self.cache.set_session_time(pointer, self.start)
         self._free(s)
         self._record("handshake", [s, i, side, context], stores, touched=s)
@@ -244,12 +251,12 @@ class Recorder:
     def _know(self, s, pointer):
         i, context = self.made
         timeout = self.cache.session_timeout(pointer)
-        self.sessions[s] = Session(pointer, i, timeout, context)
+        self.sessions[s] = Session(pointer, i, timeout, context, held=0)
 
     def _make(self, s, i, t, timeout, context):
         self.count = max(self.count, s)
         pointer = self.cache.new_session(s, IDS[i], self.start + t, timeout, context)
-        self.sessions[s] = Session(pointer, i, t + timeout, context)
+        self.sessions[s] = Session(pointer, i, t + timeout, context, held=1)
 
     def _free(self, s):
         self.sessions[s].held -= 1
@@ -283,22 +290,24 @@ class Recorder:
 
     def _allowed(self, t, timeout):
         end = t + timeout
-        return t <= 0 <= timeout and abs(end) >= HOUR and (not self.alike or end < 0 or end == 24 * HOUR)
+        return t <= 0 and timeout >= HOUR <= abs(end) and (not self.alike or end < 0 or end == 24 * HOUR)
 
     def _choose_answer(self, i, c):
         """What on_get will give, should it be asked: nothing, a session that is held (with a new reference, or giving
-        the caller's own away), or one made then."""
-        if not self.flags & MAY_GET or c % 4 == 0:
+        the caller's own away), or one made then, which on_get itself may add."""
+        kind = ["", "held", "given", "made", "added"][c % 5]
+        c //= 5
+        if not self.flags & MAY_GET or not kind:
             return None
-        if c % 4 == 3:
+        if kind in ("made", "added"):
             if not self._has_slot():
                 return None
-            t, timeout = self._lifetime(c // 4)
+            t, timeout = self._lifetime(c)
             if t + timeout < 0 and self.cache.mode & UPDATE_TIME:
                 return None
-            return ["made", self.count + 1, i, t, timeout, c // 4 % 2]
+            return [kind, self.count + 1, i, t, timeout, c % 2]
         choices = [s for s in self._held() if self._may_give(s, i)]
-        return [["held", "given"][c % 2], choices[c // 4 % len(choices)]] if choices else None
+        return [kind, choices[c % len(choices)]] if choices else None
 
     def _may_give(self, s, i):
         session = self.sessions.get(s)
@@ -361,8 +370,8 @@ class Recorder:
         self._account_for_frees(members)
         for s in self.sessions:
             self._normalise(s)
-        if touched in members or entered:
-            self._touch(touched if touched in members else min(entered))
+        if touched in members:
+            self._touch(touched)
         self.lru = [m for m in self.lru if m in members]
         for s in entered or {used} & members:
             if s in self.lru:
@@ -382,10 +391,9 @@ class Recorder:
     def _normalise(self, s):
         session = self.sessions[s]
         t = self.cache.session_time(session.pointer)
-        if t > self.start:
-            assert t < self.start + HOUR / 2, "the run took too long"
-            self.cache.set_session_time(session.pointer, self.start)
+        if t != self.start and abs(t - self.start) < HOUR / 2:  # now; time() may even lag behind a better clock
             t = self.start
+            self.cache.set_session_time(session.pointer, t)
         session.expiry = t - self.start + self.cache.session_timeout(session.pointer)
 
     def _state(self, members):

@@ -7,7 +7,7 @@ Runs on CPython and on MicroPython. As a program, it replays a file of records, 
 
 BASE = 10000000  # the time at which every table starts; all numbers stay small on a 32-bit board
 MAY_NEW, MAY_GET, MAY_REMOVE = 1, 2, 4
-NEW_KEEPS, NEW_REMOVES, REMOVE_KEEPS = 8, 16, 32
+NEW_KEEPS, NEW_REMOVES, REMOVE_KEEPS, REMOVE_FREES = 8, 16, 32, 64
 
 
 def data_of(s):
@@ -62,7 +62,7 @@ class Replayer:
         for s in list(self.handles):
             if s not in alive:  # libssl has freed it
                 assert table.session_refs(self.handles[s]) == 0, "session %d is not freed" % s
-                del self.names[self.handles.pop(s)]
+                del self.names[self.handles.pop(s)], self.held[s]
         return [counters, has, order, sessions]
 
     def number(self, h):
@@ -73,13 +73,14 @@ class Replayer:
         if not h:
             return 0
         assert self.table.set_session_time(h, BASE + t) == 1
-        self.know(s, h)
+        self.know(s, h, 1)
         return h
 
-    def know(self, s, h):
+    def know(self, s, h, held):
         assert h not in self.names, "handle %d is given out twice" % h
         self.handles[s] = h
         self.names[h] = s
+        self.held[s] = held  # references that this program holds
 
     # ---- Callbacks
 
@@ -87,23 +88,34 @@ class Replayer:
         self.log.append(["new", self.number(h)])
         if self.flags & NEW_REMOVES:
             table.remove_session(h)
-        return 1 if self.flags & NEW_KEEPS else 0
+        if self.flags & NEW_KEEPS:
+            self.held[self.number(h)] += 1
+            return 1
+        return 0
 
     def on_get(self, table, sid):
         self.log.append(["get", self.ids.index(bytes(sid))])
         if not self.answer:
             return 0
         kind, s = self.answer[:2]
-        if kind == "made":
-            return self.make(*self.answer[1:])
+        if kind == "made" or kind == "added":
+            self.make(*self.answer[1:])
+        if kind == "added":
+            table.add_session(self.handles[s])
         if kind == "held":
             table.up_ref(self.handles[s])
+        else:
+            self.held[s] -= 1
         return self.handles[s]
 
     def on_remove(self, table, h):
         self.log.append(["remove", self.number(h)])
+        s = self.number(h)
         if self.flags & REMOVE_KEEPS:
             table.up_ref(h)
+            self.held[s] += 1
+        if self.flags & REMOVE_FREES and self.held[s]:
+            self.do_free(s)
 
     # ---- Operations
 
@@ -111,6 +123,7 @@ class Replayer:
         self.table = self.table_class(capacity, spare, 48, timeout, mode, lambda: BASE)
         self.handles = {}
         self.names = {}
+        self.held = {}
         self.flags = 0
         self.answer = 0
         return 1
@@ -119,9 +132,11 @@ class Replayer:
         return 1 if self.make(s, i, t, timeout, context) else 0
 
     def do_ref(self, s):
+        self.held[s] += 1
         return self.table.up_ref(self.handles[s])
 
     def do_free(self, s):
+        self.held[s] -= 1
         return self.table.free(self.handles[s])
 
     def do_add(self, s):
@@ -136,6 +151,7 @@ class Replayer:
         if not h:
             return 0
         s = self.number(h)
+        self.held[s] += 1
         assert self.table.session_data(h, self.buffer) == 48
         assert self.buffer == data_of(s), "session %d has another's data" % s
         assert self.table.session_context(h) == context
@@ -171,7 +187,7 @@ class Replayer:
 
     def do_handshake(self, s, i, side, context):
         h = self.table.new_session(self.ids[i], data_of(s), None, context)
-        self.know(s, h)
+        self.know(s, h, 0)
         added = self.table.update_cache(h, side)
         self.table.free(h)
         return added
