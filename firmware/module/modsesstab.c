@@ -125,7 +125,7 @@ static void call_for_handle(void *arg) {
 }
 
 // Raises TypeError for a str, which has no unary plus, before int() would parse it.
-static mp_obj_t truncate(mp_obj_t o) {
+static mp_obj_t to_whole_number(mp_obj_t o) {
     mp_obj_t value = mp_unary_op(MP_UNARY_OP_POSITIVE, o);
     mp_obj_t int_type = MP_OBJ_FROM_PTR(mp_obj_get_type(MP_OBJ_NEW_SMALL_INT(0)));
     return mp_call_function_n_kw(int_type, 1, 0, &value);
@@ -135,7 +135,7 @@ static void call_for_time(void *arg) {
     call_t *call = arg;
     mp_obj_t result = mp_call_function_n_kw(call->function, 0, 0, NULL);
     if (!mp_obj_is_small_int(result)) {
-        result = truncate(result);
+        result = to_whole_number(result);
     }
     if (int_arg(call->table->word_max, result, &call->result) != 0) {
         call->result = 0;
