@@ -2,9 +2,7 @@
  * The table lives in one block of memory that the caller supplies:
  *
  *     struct sesstab   settings, counters, list heads
- *     tags             one per slot: 0 when its session is not in the table, else some bits of a hash of its id
- *     links            two per slot, and two for the list's end: prev and next
- *     index            wide tables only: which slot holds an id
+ *     links            three per slot, three for the list's end, and the buckets
  *     slots            one per session, spare ones included
  *
  * A slot (slot_t) is, in bytes:
@@ -14,32 +12,30 @@
  *     36  timeout        4
  *     40  generation     2, counts the sessions that the slot has held; never wiped
  *     42  lengths        2, 5 bits for the id's minus 1, 11 bits for the data's
- *     44  references     1, those of callers; the table's own is the tag
+ *     44  references     1, those of callers; the table's own shows in the links
  *     45  context        1
  *     46  data           data_size, then padding to a multiple of 4
  *
- * A slot is in one of three states: in the table (tag not 0), held only by callers (references not 0), or free,
- * and then all its bytes but the generation are 0. Slots in the table form a ring of links in the order of use,
- * closed by the entry after the last slot ("end"): end's next is the most recently used, end's prev the least.
- * Free slots form a stack through `next`.
+ * A slot is in the table, or held only by callers (references not 0), or free; then all its bytes but the
+ * generation are 0. Its links are numbers of slots, in one byte each where 255 slots are enough, else in two:
  *
- * Up to 255 slots, links and tags are bytes. A search reads the tags a machine word at a time and compares the id
- * of each slot with the right tag: the work has a limit that no peer can raise, and up to 255 slots that is less
- * than what a hash that resists attack costs. The tag is a multilinear hash with a random key for each of the
- * id's words, so that ids which share a prefix, or were made by an attacker, differ in their tags all the same.
+ *     prev, next       the ring of the slots in the table, in the order of use. "end", the number after the last
+ *                      slot, closes it: end's next is the most recently used, end's prev the least. A slot that
+ *                      is not in the table is its own prev. Free slots form a stack through next.
+ *     after            the next slot in the same bucket, or end
  *
- * A wide table has halfwords, and an index: open addressing, 1.5 entries per session, linear probing. An entry is
- * a slot number plus 1, or 0. Deletion moves the later entries of the cluster back, so that there are no
- * tombstones and a search ends at the first 0. The tag is 16 bits of HalfSipHash-1-3 of the id, and says where in
- * the index its slot belongs. The hash is keyed with random bits, since otherwise a peer could choose ids that
- * fall into one cluster; even then the work is bounded by the capacity.
+ * An id is looked up in its bucket, one of 3 for 4 sessions, by a hash that is keyed with random bits: who chooses
+ * ids, does not choose buckets. A narrow table, of up to 255 slots, takes a multilinear hash, which is cheap on the
+ * smallest machine: any two ids share a bucket no more often than chance has it. A wide table, where it would pay
+ * to learn the key from response times, takes HalfSipHash-1-3. Whatever a peer does, the work is bounded by the
+ * number of slots: a bucket has at most all the sessions.
  *
  * Expired sessions go first, but a search for them at every insertion would cost the whole table each time. Hence
  * two bounds: no session in the table is made after `newest` or expires before `soonest`. While the clock is
  * between, there is nothing to look for. A search makes both exact, so that in normal use there is at most one
  * per tick of the clock.
  *
- * Callbacks may call the table. So nothing is held across a callback but handles, which are looked up again.
+ * Callbacks may call the table. So nothing is kept across a callback but handles, which are looked up again.
  */
 #include "sesstab.h"
 
@@ -59,10 +55,6 @@
 #define LOOP()
 #endif
 
-typedef size_t word_t;
-#define BYTES_ONE ((word_t)-1 / 255) /* 0x0101... */
-#define BYTES_HIGH (BYTES_ONE * 128) /* 0x8080... */
-
 typedef struct {
     uint32_t id[WORDS];
     uint32_t time;
@@ -74,18 +66,19 @@ typedef struct {
     uint8_t data[];
 } slot_t;
 
+/* Halfwords first, then words: where instructions of the Cortex-M0 reach. */
 struct sesstab {
-    uint8_t *slots;
-    void *tags;
-    void *links;
-    uint16_t *index;
-    void *arg;
-    uint32_t (*clock)(void *arg);
-    int (*on_new)(void *arg, sesstab_handle_t h);
-    sesstab_handle_t (*on_get)(void *arg, const uint8_t *id, size_t id_len);
-    void (*on_remove)(void *arg, sesstab_handle_t h);
-    uint32_t key[WORDS]; /* of the tags; the first two are the config's seed */
-    uint32_t timeout;
+    sesstab_config_t config; /* mode and timeout are the current ones */
+    uint16_t wide;
+    uint16_t stride;
+    uint16_t slot_bits;
+    uint16_t generation_max;
+    uint16_t end; /* how many slots there are; and "no slot" */
+    uint16_t free;
+    uint16_t leaving; /* the slot whose session on_remove is told of: the table's reference is not given back yet */
+    uint16_t busy;    /* on_remove is running */
+    uint16_t number;
+    uint16_t cache_size;
     uint32_t soonest;
     uint32_t newest;
     uint32_t hits;
@@ -94,20 +87,9 @@ struct sesstab {
     uint32_t cache_full;
     uint32_t cb_hits;
     uint32_t stored;
-    uint32_t index_size;
-    uint16_t end; /* how many slots there are; and "no slot" */
-    uint16_t capacity;
-    uint16_t data_size;
-    uint16_t stride;
-    uint16_t mode;
-    uint16_t cache_size;
-    uint16_t number;
-    uint16_t free;
-    uint16_t leaving; /* the slot whose session on_remove is told of: the table's reference is not given back yet */
-    uint16_t generation_max;
-    uint8_t slot_bits;
-    uint8_t wide;
-    uint8_t busy; /* on_remove is running */
+    void *links;
+    uint8_t *slots;
+    uint32_t key[WORDS]; /* of the narrow table's hash */
 };
 
 typedef char check_header_size[sizeof(struct sesstab) == SESSTAB_HEADER_SIZE ? 1 : -1];
@@ -115,53 +97,35 @@ typedef char check_slot_size[offsetof(slot_t, data) + 2 == SESSTAB_SLOT_SIZE(2) 
 
 /* ---- Memory ---- */
 
-/* In words, so that both ends may have any alignment and big machines still move 4 bytes at a time. */
 static void copy(uint8_t *to, const uint8_t *from, size_t n)
 {
-    for (; n >= 4; n -= 4, to += 4, from += 4) {
-        uint8_t a = from[0], b = from[1], c = from[2], d = from[3];
-        to[0] = a;
-        to[1] = b;
-        to[2] = c;
-        to[3] = d;
-        LOOP();
-    }
-    for (; n; n--) {
-        *to++ = *from++;
+#if defined(__x86_64__) || defined(__i386__) || defined(__aarch64__) /* any alignment will do */
+    for (; n >= 8; n -= 8, to += 8, from += 8)
+        __builtin_memcpy(to, from, 8);
+#endif
+    for (size_t i = 0; i < n; i++) {
+        to[i] = from[i];
         LOOP();
     }
 }
 
+/* `size` is a multiple of 4. */
 static void zero(void *memory, size_t size)
 {
     uint32_t *word = memory;
-    uint32_t *end = word + size / 4;
-    while (word < end) {
-        *word++ = 0;
+    for (size_t i = 0; i < size / 4; i++) {
+        word[i] = 0;
         LOOP();
     }
     BARRIER();
 }
 
-static uint32_t get(const sesstab_t *t, const void *array, uint32_t i)
+size_t sesstab_size(size_t capacity, size_t spare, size_t data_size)
 {
-    return t->wide ? ((const uint16_t *)array)[i] : ((const uint8_t *)array)[i];
+    if (capacity - 1 >= SESSTAB_SLOTS_MAX || spare > SESSTAB_SLOTS_MAX - capacity || data_size - 1 >= SESSTAB_DATA_MAX)
+        return 0;
+    return SESSTAB_SIZE(capacity, spare, data_size);
 }
-
-static void put(const sesstab_t *t, void *array, uint32_t i, uint32_t value)
-{
-    if (t->wide)
-        ((uint16_t *)array)[i] = (uint16_t)value;
-    else
-        ((uint8_t *)array)[i] = (uint8_t)value;
-}
-
-#define TAG(t, i) get(t, (t)->tags, i)
-#define PREV(t, i) get(t, (t)->links, 2u * (i))
-#define NEXT(t, i) get(t, (t)->links, 2u * (i) + 1)
-#define SET_TAG(t, i, value) put(t, (t)->tags, i, value)
-#define SET_PREV(t, i, value) put(t, (t)->links, 2u * (i), value)
-#define SET_NEXT(t, i, value) put(t, (t)->links, 2u * (i) + 1, value)
 
 static slot_t *slot_at(const sesstab_t *t, uint32_t i)
 {
@@ -173,26 +137,62 @@ static uint32_t id_len_of(const slot_t *s)
     return (s->lengths & 31u) + 1;
 }
 
-size_t sesstab_size(size_t capacity, size_t spare, size_t data_size)
+/* ---- Links ---- */
+
+#define PREV(i) (3 * (i))
+#define NEXT(i) (3 * (i) + 1)
+#define AFTER(i) (3 * (i) + 2)
+#define BUCKET(t, b) (AFTER((uint32_t)(t)->end) + 1 + (b))
+
+static uint32_t get(const sesstab_t *t, uint32_t link)
 {
-    if (capacity - 1 >= SESSTAB_SLOTS_MAX || spare > SESSTAB_SLOTS_MAX - capacity || data_size - 1 >= SESSTAB_DATA_MAX)
-        return 0;
-    return SESSTAB_SIZE(capacity, spare, data_size);
+    return t->wide ? ((const uint16_t *)t->links)[link] : ((const uint8_t *)t->links)[link];
 }
 
-/* ---- Tags ---- */
+static void put(const sesstab_t *t, uint32_t link, uint32_t i)
+{
+    if (t->wide)
+        ((uint16_t *)t->links)[link] = (uint16_t)i;
+    else
+        ((uint8_t *)t->links)[link] = (uint8_t)i;
+}
+
+static int in_table(const sesstab_t *t, uint32_t i)
+{
+    return get(t, PREV(i)) != i;
+}
+
+/* Makes b follow a in the ring. */
+static void join(const sesstab_t *t, uint32_t a, uint32_t b)
+{
+    put(t, NEXT(a), b);
+    put(t, PREV(b), a);
+}
+
+static void ring_insert(const sesstab_t *t, uint32_t i)
+{
+    join(t, i, get(t, NEXT((uint32_t)t->end)));
+    join(t, t->end, i);
+}
+
+static void ring_delete(const sesstab_t *t, uint32_t i)
+{
+    join(t, get(t, PREV(i)), get(t, NEXT(i)));
+}
+
+/* ---- Finding ---- */
 
 static uint32_t rotate(uint32_t x, unsigned bits)
 {
     return x << bits | x >> (32 - bits);
 }
 
-/* HalfSipHash-1-3 (Aumasson and Bernstein) of the padded id and its length. */
-static uint32_t half_sip_hash(const sesstab_t *t, const uint32_t *id, uint32_t id_len)
+/* HalfSipHash-1-3 (Aumasson and Bernstein) of the padded id. */
+static uint32_t half_sip_hash(const sesstab_t *t, const uint32_t *id)
 {
-    uint32_t v0 = t->key[0], v1 = t->key[1], v2 = v0 ^ 0x6c796765u, v3 = v1 ^ 0x74656462u;
+    uint32_t v0 = t->config.seed[0], v1 = t->config.seed[1], v2 = v0 ^ 0x6c796765u, v3 = v1 ^ 0x74656462u;
     for (unsigned i = 0; i < WORDS + 4; i++) {
-        uint32_t m = i < WORDS ? id[i] : i == WORDS ? id_len << 24 : 0;
+        uint32_t m = i < WORDS ? id[i] : i == WORDS ? SESSTAB_ID_MAX << 24 : 0;
         if (i == WORDS + 1)
             v2 ^= 0xff;
         v3 ^= m;
@@ -211,129 +211,47 @@ static uint32_t half_sip_hash(const sesstab_t *t, const uint32_t *id, uint32_t i
     return v1 ^ v3;
 }
 
-/* The tag of an id, not 0. */
-static uint32_t tag_of(const sesstab_t *t, const uint32_t *id, uint32_t id_len)
+/* The link that starts an id's bucket. */
+static uint32_t bucket_of(const sesstab_t *t, const uint32_t *id)
 {
-    uint32_t tag = 0;
-    if (t->wide) {
-        tag = half_sip_hash(t, id, id_len) >> 16;
-    } else {
+    uint32_t hash = 0;
+    if (t->wide)
+        hash = half_sip_hash(t, id);
+    else
         for (unsigned i = 0; i < WORDS; i++)
-            tag += id[i] * t->key[i];
-        tag >>= 24;
-    }
-    return tag ? tag : 1;
+            hash += id[i] * t->key[i];
+    return BUCKET(t, (hash >> 16) * SESSTAB_BUCKETS((uint32_t)t->config.capacity) >> 16);
 }
 
-/* ---- The index of a wide table ---- */
-
-/* Where an entry with this tag belongs. */
-static uint32_t home(const sesstab_t *t, uint32_t tag)
+static int same_id(const slot_t *s, const uint32_t *id, uint32_t id_len)
 {
-    uint32_t place = tag * t->capacity >> 16;
-    return place + place / 2;
+    for (unsigned i = 0; i < WORDS; i++)
+        if (s->id[i] != id[i])
+            return 0;
+    return id_len_of(s) == id_len;
 }
 
-static uint32_t following(const sesstab_t *t, uint32_t place)
-{
-    return place + 1 < t->index_size ? place + 1 : 0;
-}
-
-static uint32_t distance(const sesstab_t *t, uint32_t from, uint32_t to)
-{
-    return to >= from ? to - from : to + t->index_size - from;
-}
-
-static void index_insert(sesstab_t *t, uint32_t i, uint32_t tag)
-{
-    uint32_t place = home(t, tag);
-    while (t->index[place])
-        place = following(t, place);
-    t->index[place] = (uint16_t)(i + 1);
-}
-
-static void index_delete(sesstab_t *t, uint32_t i)
-{
-    uint32_t hole = home(t, TAG(t, i));
-    while (t->index[hole] != i + 1)
-        hole = following(t, hole);
-    for (uint32_t place = following(t, hole); t->index[place]; place = following(t, place)) {
-        uint32_t origin = home(t, TAG(t, t->index[place] - 1u));
-        if (distance(t, origin, place) >= distance(t, hole, place)) {
-            t->index[hole] = t->index[place];
-            hole = place;
-        }
-    }
-    t->index[hole] = 0;
-}
-
-/* ---- Finding ---- */
-
-static int same_id(const sesstab_t *t, uint32_t i, const uint32_t *id, uint32_t id_len)
-{
-    const slot_t *s = slot_at(t, i);
-    uint32_t difference = id_len_of(s) ^ id_len;
-    for (unsigned k = 0; k < WORDS; k++)
-        difference |= s->id[k] ^ id[k];
-    return difference == 0;
-}
-
-static uint32_t find_narrow(const sesstab_t *t, const uint32_t *id, uint32_t id_len, uint32_t tag)
-{
-    const word_t *words = t->tags;
-    const uint8_t *tags = t->tags;
-    word_t pattern = BYTES_ONE * tag;
-    for (uint32_t i = 0; i < t->end; i += (uint32_t)sizeof(word_t)) {
-        word_t x = *words++ ^ pattern;
-        if (((x - BYTES_ONE) & ~x & BYTES_HIGH) == 0) /* no byte of x is 0 */
-            continue;
-        for (uint32_t k = i; k < i + sizeof(word_t); k++)
-            if (tags[k] == tag && same_id(t, k, id, id_len))
-                return k;
-    }
-    return t->end;
-}
-
-static uint32_t find_wide(const sesstab_t *t, const uint32_t *id, uint32_t id_len, uint32_t tag)
-{
-    uint32_t entry;
-    for (uint32_t place = home(t, tag); (entry = t->index[place]) != 0; place = following(t, place))
-        if (((const uint16_t *)t->tags)[entry - 1] == tag && same_id(t, entry - 1, id, id_len))
-            return entry - 1;
-    return t->end;
-}
-
-/* The slot in the table that has this id (padded, aligned), or t->end. */
+/* The slot in the table that has this id (padded, aligned), or end. */
 static uint32_t find(const sesstab_t *t, const uint32_t *id, uint32_t id_len)
 {
-    uint32_t tag = tag_of(t, id, id_len);
-    return t->wide ? find_wide(t, id, id_len, tag) : find_narrow(t, id, id_len, tag);
+    uint32_t i, link = bucket_of(t, id);
+    while ((i = get(t, link)) != t->end && !same_id(slot_at(t, i), id, id_len))
+        link = AFTER(i);
+    return i;
 }
 
-/* Pads and aligns an id. Returns 0 when its length is wrong. */
-static int read_id(uint32_t padded[WORDS], const uint8_t *id, size_t id_len)
+/* Finds an id as a caller has it, and leaves it padded and aligned. Its length must be right. */
+static uint32_t find_id(const sesstab_t *t, uint32_t padded[WORDS], const uint8_t *id, size_t id_len)
 {
-    if (id_len - 1 >= SESSTAB_ID_MAX)
-        return 0;
     zero(padded, SESSTAB_ID_MAX);
     copy((uint8_t *)padded, id, id_len);
-    return 1;
+    return find(t, padded, (uint32_t)id_len);
 }
 
-/* Does the table hold a reference to slot i? */
-static int is_held(const sesstab_t *t, uint32_t i)
+/* The number that a handle has for its slot, which may not exist. */
+static uint32_t number_of(const sesstab_t *t, sesstab_handle_t h)
 {
-    return TAG(t, i) || i == t->leaving;
-}
-
-/* The slot of a session that is referenced, or t->end when the handle is stale. */
-static uint32_t find_handle(const sesstab_t *t, sesstab_handle_t h)
-{
-    uint32_t i = h & ((1u << t->slot_bits) - 1);
-    if (i >= t->end)
-        return t->end;
-    const slot_t *s = slot_at(t, i);
-    return h >> t->slot_bits == s->generation && (s->refs || is_held(t, i)) ? i : t->end;
+    return h & ((1u << t->slot_bits) - 1);
 }
 
 static sesstab_handle_t handle_of(const sesstab_t *t, uint32_t i)
@@ -341,18 +259,25 @@ static sesstab_handle_t handle_of(const sesstab_t *t, uint32_t i)
     return (uint32_t)slot_at(t, i)->generation << t->slot_bits | i;
 }
 
-/* The slot, or NULL when the handle is stale. */
+/* Does the table hold a reference to slot i? */
+static int is_held(const sesstab_t *t, uint32_t i)
+{
+    return in_table(t, i) || i == t->leaving;
+}
+
+/* The slot of a session, or NULL when the handle is stale. */
 static slot_t *session(const sesstab_t *t, sesstab_handle_t h)
 {
-    uint32_t i = find_handle(t, h);
-    return i == t->end ? NULL : slot_at(t, i);
+    uint32_t i = number_of(t, h);
+    slot_t *s = slot_at(t, i);
+    return i < t->end && h >> t->slot_bits == s->generation && (s->refs || is_held(t, i)) ? s : NULL;
 }
 
 /* ---- Time ---- */
 
 uint32_t sesstab_now(const sesstab_t *t)
 {
-    return t->clock(t->arg);
+    return t->config.clock(t->config.arg);
 }
 
 static int is_expired(const slot_t *s, uint32_t now)
@@ -360,12 +285,10 @@ static int is_expired(const slot_t *s, uint32_t now)
     return now == 0 || s->time > now || now - s->time > s->timeout;
 }
 
-/* Keeps the bounds true after a session's times have changed, or it came into the table. */
-static void note_times(sesstab_t *t, uint32_t i)
+/* Keeps the bounds true after a session's times have changed, or it came into the table. For a session that is not
+ * in the table they become wider than needed, no more. */
+static void note_times(sesstab_t *t, const slot_t *s)
 {
-    const slot_t *s = slot_at(t, i);
-    if (!TAG(t, i))
-        return;
     uint32_t end = s->time + s->timeout;
     if (end < s->time)
         end = UINT32_MAX;
@@ -375,35 +298,13 @@ static void note_times(sesstab_t *t, uint32_t i)
         t->newest = s->time;
 }
 
-static void set_time(sesstab_t *t, uint32_t i, uint32_t time)
-{
-    slot_at(t, i)->time = time;
-    note_times(t, i);
-}
-
 static void forget_times(sesstab_t *t)
 {
     t->soonest = UINT32_MAX;
     t->newest = 0;
 }
 
-/* ---- Links ---- */
-
-static void list_insert(sesstab_t *t, uint32_t i)
-{
-    uint32_t first = NEXT(t, t->end);
-    SET_PREV(t, i, t->end);
-    SET_NEXT(t, i, first);
-    SET_PREV(t, first, i);
-    SET_NEXT(t, t->end, i);
-}
-
-static void list_delete(sesstab_t *t, uint32_t i)
-{
-    uint32_t prev = PREV(t, i), next = NEXT(t, i);
-    SET_NEXT(t, prev, next);
-    SET_PREV(t, next, prev);
-}
+/* ---- In and out of the table ---- */
 
 static void free_slot(sesstab_t *t, uint32_t i)
 {
@@ -411,7 +312,7 @@ static void free_slot(sesstab_t *t, uint32_t i)
     uint16_t generation = s->generation;
     zero(s, t->stride);
     s->generation = generation;
-    SET_NEXT(t, i, t->free);
+    put(t, NEXT(i), t->free);
     t->free = (uint16_t)i;
 }
 
@@ -422,40 +323,34 @@ static void release(sesstab_t *t, uint32_t i)
         free_slot(t, i);
 }
 
-static void count(uint32_t *counter)
-{
-    *counter = (*counter + 1) & COUNTER_MASK;
-}
-
-/* ---- In and out of the table ---- */
-
 static void enter(sesstab_t *t, uint32_t i)
 {
-    slot_t *s = slot_at(t, i);
-    uint32_t tag = tag_of(t, s->id, id_len_of(s));
-    SET_TAG(t, i, tag);
-    if (t->wide)
-        index_insert(t, i, tag);
-    list_insert(t, i);
-    note_times(t, i);
+    const slot_t *s = slot_at(t, i);
+    uint32_t bucket = bucket_of(t, s->id);
+    put(t, AFTER(i), get(t, bucket));
+    put(t, bucket, i);
+    ring_insert(t, i);
+    note_times(t, s);
     t->number++;
 }
 
 static void leave(sesstab_t *t, uint32_t i)
 {
-    if (t->wide)
-        index_delete(t, i);
-    SET_TAG(t, i, 0);
-    list_delete(t, i);
+    uint32_t other, link = bucket_of(t, slot_at(t, i)->id);
+    while ((other = get(t, link)) != i)
+        link = AFTER(other);
+    put(t, link, get(t, AFTER(i)));
+    ring_delete(t, i);
+    put(t, PREV(i), i);
     t->number--;
 }
 
 static void tell_removed(sesstab_t *t, sesstab_handle_t h)
 {
-    if (!t->on_remove)
+    if (!t->config.on_remove)
         return;
     t->busy = 1;
-    t->on_remove(t->arg, h);
+    t->config.on_remove(t->config.arg, h);
     t->busy = 0;
 }
 
@@ -473,17 +368,18 @@ static void remove_slot(sesstab_t *t, uint32_t i, sesstab_handle_t h)
 static uint32_t remove_expired(sesstab_t *t, uint32_t now)
 {
     uint32_t removed = 0;
-    if (now >= t->newest && now <= t->soonest && now)
+    if (now && now >= t->newest && now <= t->soonest)
         return 0;
     forget_times(t);
     for (uint32_t i = 0; i < t->end; i++) {
-        if (!TAG(t, i))
+        const slot_t *s = slot_at(t, i);
+        if (!in_table(t, i))
             continue;
-        if (is_expired(slot_at(t, i), now)) {
+        if (is_expired(s, now)) {
             remove_slot(t, i, handle_of(t, i));
             removed++;
         } else {
-            note_times(t, i);
+            note_times(t, s);
         }
     }
     return removed;
@@ -493,11 +389,11 @@ static void make_room(sesstab_t *t, uint32_t now)
 {
     if (t->number < t->cache_size)
         return;
-    t->cache_full = (t->cache_full + remove_expired(t, now)) & COUNTER_MASK;
+    t->cache_full += remove_expired(t, now);
     while (t->number >= t->cache_size) {
-        uint32_t oldest = PREV(t, t->end);
+        uint32_t oldest = get(t, PREV((uint32_t)t->end));
         remove_slot(t, oldest, handle_of(t, oldest));
-        count(&t->cache_full);
+        t->cache_full++;
     }
 }
 
@@ -506,66 +402,43 @@ static void make_room(sesstab_t *t, uint32_t now)
 /* Every slot free, so that they are given out in the order 0, 1, 2, ... */
 static void reset(sesstab_t *t)
 {
-    for (uint32_t i = 0; i < t->index_size; i++) {
-        t->index[i] = 0;
-        LOOP();
-    }
+    uint32_t link = BUCKET(t, SESSTAB_BUCKETS((uint32_t)t->config.capacity));
+    while (link-- > 0)
+        put(t, link, t->end);
     t->free = t->end;
     for (uint32_t i = t->end; i-- > 0;) {
-        SET_TAG(t, i, 0);
         free_slot(t, i);
+        put(t, PREV(i), i);
     }
-    SET_PREV(t, t->end, t->end);
-    SET_NEXT(t, t->end, t->end);
     t->number = 0;
     t->leaving = t->end;
     forget_times(t);
 }
 
-/* Random keys for the tags, from the seed. */
-static void make_keys(sesstab_t *t, const uint32_t seed[2])
-{
-    uint32_t counter[WORDS];
-    zero(counter, sizeof counter);
-    t->key[0] = seed[0];
-    t->key[1] = seed[1];
-    for (unsigned i = 2; i < WORDS; i++) {
-        counter[0] = i;
-        t->key[i] = half_sip_hash(t, counter, 4);
-    }
-}
-
 sesstab_t *sesstab_init(void *memory, size_t size, const sesstab_config_t *c)
 {
     size_t needed = sesstab_size(c->capacity, c->spare, c->data_size);
-    size_t slots = (size_t)c->capacity + c->spare;
+    uint32_t slots = (uint32_t)c->capacity + c->spare;
     sesstab_t *t = memory;
     if (!memory || needed == 0 || size < needed || (uintptr_t)memory % sizeof(void *) || !c->clock ||
         c->timeout == SESSTAB_DEFAULT_TIMEOUT || (c->mode & ~MODES))
         return NULL;
-    zero(memory, needed & ~(size_t)3);
-    t->tags = (uint8_t *)memory + sizeof *t;
-    t->links = (uint8_t *)t->tags + SESSTAB_TAGS_SIZE(slots);
-    t->index = (void *)((uint8_t *)t->links + SESSTAB_LINKS_SIZE(slots));
-    t->slots = (uint8_t *)memory + SESSTAB_SLOTS_OFFSET((size_t)c->capacity, (size_t)c->spare);
-    t->arg = c->arg;
-    t->clock = c->clock;
-    t->on_new = c->on_new;
-    t->on_get = c->on_get;
-    t->on_remove = c->on_remove;
-    t->timeout = c->timeout;
-    t->index_size = (uint32_t)SESSTAB_INDEX_ENTRIES((size_t)c->capacity, slots);
-    t->end = (uint16_t)slots;
-    t->capacity = c->capacity;
-    t->cache_size = c->capacity;
-    t->data_size = c->data_size;
-    t->stride = (uint16_t)SESSTAB_SLOT_SIZE((size_t)c->data_size);
-    t->mode = c->mode;
+    zero(memory, needed);
+    copy((uint8_t *)&t->config, (const uint8_t *)c, sizeof *c);
     t->wide = SESSTAB_IS_WIDE(slots);
+    t->stride = (uint16_t)SESSTAB_SLOT_SIZE((uint32_t)c->data_size);
+    t->end = (uint16_t)slots;
+    t->cache_size = c->capacity;
+    t->links = t + 1;
+    t->slots = (uint8_t *)memory + needed - (size_t)slots * t->stride;
     while ((slots - 1) >> t->slot_bits)
         t->slot_bits++;
-    t->generation_max = (uint16_t)((1u << (HANDLE_BITS - (t->slot_bits < 14 ? 14 : t->slot_bits))) - 1);
-    make_keys(t, c->seed);
+    t->generation_max = (uint16_t)(t->slot_bits > 14 ? UINT32_MAX >> (32 - HANDLE_BITS) >> t->slot_bits : UINT16_MAX);
+    /* Each word of the key is the hash of a count and of the words made before. */
+    for (unsigned i = WORDS; i-- > 0;) {
+        t->key[0] = i + 1;
+        t->key[i] = half_sip_hash(t, t->key);
+    }
     reset(t);
     return t;
 }
@@ -583,14 +456,14 @@ sesstab_handle_t sesstab_new_session(sesstab_t *t, const uint8_t *id, size_t id_
 {
     uint32_t now = sesstab_now(t);
     uint32_t i = t->free;
-    if (i == t->end || id_len - 1 >= SESSTAB_ID_MAX || data_len > t->data_size)
+    if (i == t->end || id_len - 1 >= SESSTAB_ID_MAX || data_len > t->config.data_size)
         return 0;
     slot_t *s = slot_at(t, i);
-    t->free = (uint16_t)NEXT(t, i);
+    t->free = (uint16_t)get(t, NEXT(i));
     copy((uint8_t *)s->id, id, id_len);
     copy(s->data, data, data_len);
     s->time = now;
-    s->timeout = timeout == SESSTAB_DEFAULT_TIMEOUT ? t->timeout : timeout;
+    s->timeout = timeout == SESSTAB_DEFAULT_TIMEOUT ? t->config.timeout : timeout;
     s->generation = (uint16_t)(s->generation < t->generation_max ? s->generation + 1 : 1);
     s->lengths = (uint16_t)(data_len << 5 | (id_len - 1));
     s->refs = 1;
@@ -609,11 +482,11 @@ int sesstab_up_ref(sesstab_t *t, sesstab_handle_t h)
 
 int sesstab_free(sesstab_t *t, sesstab_handle_t h)
 {
-    uint32_t i = find_handle(t, h);
-    if (i == t->end || !slot_at(t, i)->refs)
+    slot_t *s = session(t, h);
+    if (!s || !s->refs)
         return 0;
-    slot_at(t, i)->refs--;
-    release(t, i);
+    s->refs--;
+    release(t, number_of(t, h));
     return 1;
 }
 
@@ -623,23 +496,25 @@ int sesstab_add_session(sesstab_t *t, sesstab_handle_t h)
 {
     if (t->busy)
         return 0;
-    uint32_t update_time = t->mode & SESSTAB_CACHE_UPDATE_TIME;
+    uint32_t update_time = t->config.mode & SESSTAB_CACHE_UPDATE_TIME;
     uint32_t now = update_time || t->number >= t->cache_size ? sesstab_now(t) : 0;
-    uint32_t i = find_handle(t, h);
-    if (i == t->end)
+    uint32_t i = number_of(t, h);
+    slot_t *s = session(t, h);
+    if (!s)
         return 0;
-    if (update_time)
-        set_time(t, i, now);
-    if (TAG(t, i))
+    if (update_time) {
+        s->time = now;
+        note_times(t, s);
+    }
+    if (in_table(t, i))
         return 0;
-    slot_t *s = slot_at(t, i);
     uint32_t other = find(t, s->id, id_len_of(s));
     if (other != t->end) {
         leave(t, other);
         release(t, other);
     }
     make_room(t, now);
-    if (find_handle(t, h) == t->end) /* on_remove has freed it */
+    if (!session(t, h)) /* on_remove has freed it */
         return 0;
     enter(t, i);
     return 1;
@@ -647,11 +522,10 @@ int sesstab_add_session(sesstab_t *t, sesstab_handle_t h)
 
 int sesstab_remove_session(sesstab_t *t, sesstab_handle_t h)
 {
-    uint32_t i = find_handle(t, h);
-    if (t->busy || i == t->end)
+    const slot_t *s = session(t, h);
+    if (t->busy || !s)
         return 0;
-    slot_t *s = slot_at(t, i);
-    i = find(t, s->id, id_len_of(s));
+    uint32_t i = find(t, s->id, id_len_of(s));
     if (i == t->end) {
         tell_removed(t, h);
         return 0;
@@ -660,22 +534,21 @@ int sesstab_remove_session(sesstab_t *t, sesstab_handle_t h)
     return 1;
 }
 
-/* Asks on_get, and stores what it gives. Returns a handle that was good before the callbacks that this makes, with
- * a reference; or 0. */
+/* Asks on_get, and stores what it gives. Returns a handle that came with a reference, or 0. */
 static sesstab_handle_t get_external(sesstab_t *t, const uint32_t *padded, const uint8_t *id, size_t id_len)
 {
-    if (!t->on_get)
+    if (!t->config.on_get)
         return 0;
-    sesstab_handle_t h = t->on_get(t->arg, id, id_len);
-    uint32_t i = find_handle(t, h);
-    if (i == t->end || !slot_at(t, i)->refs)
+    sesstab_handle_t h = t->config.on_get(t->config.arg, id, id_len);
+    const slot_t *s = session(t, h);
+    if (!s || !s->refs)
         return 0;
-    if (!same_id(t, i, padded, (uint32_t)id_len)) {
+    if (!same_id(s, padded, (uint32_t)id_len)) {
         sesstab_free(t, h);
         return 0;
     }
-    count(&t->cb_hits);
-    if (!(t->mode & SESSTAB_CACHE_NO_INTERNAL_STORE))
+    t->cb_hits++;
+    if (!(t->config.mode & SESSTAB_CACHE_NO_INTERNAL_STORE))
         sesstab_add_session(t, h);
     return h;
 }
@@ -683,15 +556,14 @@ static sesstab_handle_t get_external(sesstab_t *t, const uint32_t *padded, const
 sesstab_handle_t sesstab_get_session(sesstab_t *t, const uint8_t *id, size_t id_len, uint8_t context)
 {
     uint32_t padded[WORDS];
-    uint32_t i = t->end;
-    sesstab_handle_t h;
-    if (t->busy || !read_id(padded, id, id_len))
+    if (t->busy || id_len - 1 >= SESSTAB_ID_MAX)
         return 0;
-    if (!(t->mode & SESSTAB_CACHE_NO_INTERNAL_LOOKUP)) {
-        i = find(t, padded, (uint32_t)id_len);
-        if (i == t->end)
-            count(&t->misses);
-    }
+    uint32_t i = find_id(t, padded, id, id_len);
+    if (t->config.mode & SESSTAB_CACHE_NO_INTERNAL_LOOKUP)
+        i = t->end;
+    else if (i == t->end)
+        t->misses++;
+    sesstab_handle_t h;
     if (i == t->end) {
         h = get_external(t, padded, id, id_len);
     } else {
@@ -699,36 +571,35 @@ sesstab_handle_t sesstab_get_session(sesstab_t *t, const uint8_t *id, size_t id_
         if (!sesstab_up_ref(t, h))
             return 0;
     }
-    if (!h)
+    uint32_t now = h ? sesstab_now(t) : 0;
+    slot_t *s = session(t, h);
+    if (!s) /* nothing found, or a callback has freed it */
         return 0;
-    uint32_t now = sesstab_now(t);
-    i = find_handle(t, h);
-    if (i == t->end)
-        return 0;
-    if (slot_at(t, i)->context != context) {
-        sesstab_free(t, h);
-        return 0;
-    }
-    if (is_expired(slot_at(t, i), now)) {
-        count(&t->timeouts);
+    if (s->context == context) {
+        if (!is_expired(s, now)) {
+            t->hits++;
+            i = number_of(t, h);
+            if (in_table(t, i)) {
+                ring_delete(t, i);
+                ring_insert(t, i);
+            }
+            if (t->config.mode & SESSTAB_CACHE_UPDATE_TIME) {
+                s->time = now;
+                note_times(t, s);
+            }
+            return h;
+        }
+        t->timeouts++;
         sesstab_remove_session(t, h);
-        sesstab_free(t, h);
-        return 0;
     }
-    count(&t->hits);
-    if (TAG(t, i)) {
-        list_delete(t, i);
-        list_insert(t, i);
-    }
-    if (t->mode & SESSTAB_CACHE_UPDATE_TIME)
-        set_time(t, i, now);
-    return h;
+    sesstab_free(t, h);
+    return 0;
 }
 
 int sesstab_has_session(sesstab_t *t, const uint8_t *id, size_t id_len)
 {
     uint32_t padded[WORDS];
-    return read_id(padded, id, id_len) && find(t, padded, (uint32_t)id_len) != t->end;
+    return id_len - 1 < SESSTAB_ID_MAX && find_id(t, padded, id, id_len) != t->end;
 }
 
 uint32_t sesstab_flush_sessions(sesstab_t *t, uint32_t now)
@@ -738,17 +609,16 @@ uint32_t sesstab_flush_sessions(sesstab_t *t, uint32_t now)
 
 int sesstab_update_cache(sesstab_t *t, sesstab_handle_t h, uint32_t side)
 {
-    uint32_t mode = t->mode;
+    uint32_t mode = t->config.mode;
     int added = 0;
-    if (t->busy || (side != SESSTAB_CACHE_SERVER && side != SESSTAB_CACHE_CLIENT) || !(mode & side) || !session(t, h))
+    if (t->busy || side - 1 > 1 || !(mode & side) || !session(t, h))
         return 0;
-    count(&t->stored);
-    int flush = !(mode & SESSTAB_CACHE_NO_AUTO_CLEAR) && (t->stored & 0xff) == 0xff;
+    uint32_t stored = ++t->stored;
     if (!(mode & SESSTAB_CACHE_NO_INTERNAL_STORE))
         added = sesstab_add_session(t, h);
-    if (t->on_new && sesstab_up_ref(t, h) && !t->on_new(t->arg, h))
+    if (t->config.on_new && sesstab_up_ref(t, h) && !t->config.on_new(t->config.arg, h))
         sesstab_free(t, h);
-    if (flush)
+    if (!(mode & SESSTAB_CACHE_NO_AUTO_CLEAR) && (stored & 0xff) == 0xff)
         sesstab_flush_sessions(t, sesstab_now(t));
     return added;
 }
@@ -789,51 +659,50 @@ uint8_t sesstab_session_context(sesstab_t *t, sesstab_handle_t h)
 
 int sesstab_set_session_time(sesstab_t *t, sesstab_handle_t h, uint32_t time)
 {
-    uint32_t i = find_handle(t, h);
-    if (i == t->end)
+    slot_t *s = session(t, h);
+    if (!s)
         return 0;
-    set_time(t, i, time);
+    s->time = time;
+    note_times(t, s);
     return 1;
 }
 
 int sesstab_set_session_timeout(sesstab_t *t, sesstab_handle_t h, uint32_t timeout)
 {
-    uint32_t i = find_handle(t, h);
-    if (i == t->end)
+    slot_t *s = session(t, h);
+    if (!s)
         return 0;
-    slot_at(t, i)->timeout = timeout;
-    note_times(t, i);
+    s->timeout = timeout;
+    note_times(t, s);
     return 1;
 }
 
 uint32_t sesstab_session_refs(sesstab_t *t, sesstab_handle_t h)
 {
-    uint32_t i = find_handle(t, h);
-    if (i == t->end)
-        return 0;
-    return slot_at(t, i)->refs + (uint32_t)is_held(t, i);
+    const slot_t *s = session(t, h);
+    return s ? s->refs + (uint32_t)is_held(t, number_of(t, h)) : 0;
 }
 
 /* ---- Settings and statistics ---- */
 
 uint32_t sesstab_get_timeout(const sesstab_t *t)
 {
-    return t->timeout;
+    return t->config.timeout;
 }
 
 void sesstab_set_timeout(sesstab_t *t, uint32_t timeout)
 {
-    t->timeout = timeout;
+    t->config.timeout = timeout;
 }
 
 uint32_t sesstab_get_mode(const sesstab_t *t)
 {
-    return t->mode;
+    return t->config.mode;
 }
 
 void sesstab_set_mode(sesstab_t *t, uint32_t mode)
 {
-    t->mode = (uint16_t)(mode & MODES);
+    t->config.mode = (uint16_t)(mode & MODES);
 }
 
 uint32_t sesstab_sess_get_cache_size(const sesstab_t *t)
@@ -843,7 +712,7 @@ uint32_t sesstab_sess_get_cache_size(const sesstab_t *t)
 
 void sesstab_sess_set_cache_size(sesstab_t *t, uint32_t size)
 {
-    t->cache_size = size - 1 < t->capacity ? (uint16_t)size : t->capacity;
+    t->cache_size = size - 1 < t->config.capacity ? (uint16_t)size : t->config.capacity;
 }
 
 uint32_t sesstab_sess_number(const sesstab_t *t)
@@ -853,39 +722,39 @@ uint32_t sesstab_sess_number(const sesstab_t *t)
 
 uint32_t sesstab_sess_hits(const sesstab_t *t)
 {
-    return t->hits;
+    return t->hits & COUNTER_MASK;
 }
 
 uint32_t sesstab_sess_misses(const sesstab_t *t)
 {
-    return t->misses;
+    return t->misses & COUNTER_MASK;
 }
 
 uint32_t sesstab_sess_timeouts(const sesstab_t *t)
 {
-    return t->timeouts;
+    return t->timeouts & COUNTER_MASK;
 }
 
 uint32_t sesstab_sess_cache_full(const sesstab_t *t)
 {
-    return t->cache_full;
+    return t->cache_full & COUNTER_MASK;
 }
 
 uint32_t sesstab_sess_cb_hits(const sesstab_t *t)
 {
-    return t->cb_hits;
+    return t->cb_hits & COUNTER_MASK;
 }
 
 uint32_t sesstab_sess_stored(const sesstab_t *t)
 {
-    return t->stored;
+    return t->stored & COUNTER_MASK;
 }
 
 sesstab_handle_t sesstab_next(sesstab_t *t, sesstab_handle_t h)
 {
-    uint32_t i = h ? find_handle(t, h) : t->end;
-    if (h && (i == t->end || !TAG(t, i)))
+    uint32_t i = h ? number_of(t, h) : t->end;
+    if (h && (!session(t, h) || !in_table(t, i)))
         return 0;
-    i = NEXT(t, i);
+    i = get(t, NEXT(i));
     return i == t->end ? 0 : handle_of(t, i);
 }

@@ -95,24 +95,21 @@ size_t sesstab_size(size_t capacity, size_t spare, size_t data_size);
 
 /* The same as a constant, for arguments in range; and what declares that much memory, suitably aligned. */
 #define SESSTAB_SIZE(capacity, spare, data_size)                                                                 \
-    (SESSTAB_SLOTS_OFFSET((size_t)(capacity), (size_t)(spare)) +                                                  \
-        ((size_t)(capacity) + (size_t)(spare)) * SESSTAB_SLOT_SIZE((size_t)(data_size)))
+    (SESSTAB_SLOTS_OFFSET((size_t)(capacity), (size_t)(capacity) + (spare)) +                                     \
+        ((size_t)(capacity) + (spare)) * SESSTAB_SLOT_SIZE((size_t)(data_size)))
 #define SESSTAB_MEMORY(name, capacity, spare, data_size)                                                         \
     uint64_t name[(SESSTAB_SIZE(capacity, spare, data_size) + 7) / 8]
 
-/* The layout behind it, which sesstab.c explains: header, tags, links, index, slots. */
+/* The layout behind it, which sesstab.c explains: header, links, slots. */
 #define SESSTAB_ALIGN(n, to) (((n) + (to) - 1) / (to) * (to))
-#define SESSTAB_HEADER_SIZE SESSTAB_ALIGN(9 * sizeof(void *) + 95, sizeof(void *))
+#define SESSTAB_HEADER_SIZE SESSTAB_ALIGN(sizeof(sesstab_config_t) + 2 * sizeof(void *) + 84, sizeof(void *))
 #define SESSTAB_IS_WIDE(slots) ((slots) > 255)
-#define SESSTAB_TAGS_SIZE(slots) (SESSTAB_IS_WIDE(slots) ? 2 * (slots) : SESSTAB_ALIGN(slots, sizeof(size_t)))
-#define SESSTAB_LINKS_SIZE(slots) ((SESSTAB_IS_WIDE(slots) ? 4 : 2) * ((slots) + 1))
-#define SESSTAB_INDEX_ENTRIES(capacity, slots) (SESSTAB_IS_WIDE(slots) ? (capacity) + (capacity) / 2 + 1 : 0)
-#define SESSTAB_SLOTS_OFFSET(capacity, spare)                                                                    \
-    SESSTAB_ALIGN(SESSTAB_HEADER_SIZE + SESSTAB_TAGS_SIZE((capacity) + (spare)) +                                 \
-                      SESSTAB_LINKS_SIZE((capacity) + (spare)) +                                                  \
-                      2 * SESSTAB_INDEX_ENTRIES(capacity, (capacity) + (spare)),                                  \
-        4)
+#define SESSTAB_BUCKETS(capacity) ((capacity) - (capacity) / 4)
+#define SESSTAB_LINKS(capacity, slots) (3 * ((slots) + 1) + SESSTAB_BUCKETS(capacity))
 #define SESSTAB_SLOT_SIZE(data_size) SESSTAB_ALIGN(46 + (data_size), 4)
+#define SESSTAB_SLOTS_OFFSET(capacity, slots)                                                                    \
+    SESSTAB_ALIGN(SESSTAB_HEADER_SIZE + (SESSTAB_IS_WIDE(slots) ? 2 : 1) * SESSTAB_LINKS(capacity, slots), \
+        4)
 
 /* Makes a table in `memory` (4-byte aligned; 8-byte aligned where pointers are) of `size` bytes.
  * Returns the table, which starts at `memory`; NULL when the size is too small, the alignment wrong, the clock
