@@ -48,7 +48,6 @@ _UPDATE_TIME = const(0x400)
 _FAR = sys.maxsize >> 1  # the largest small int
 _BUFFERS = (bytes, bytearray, memoryview)
 _WRITABLE = (bytearray, memoryview)
-_ONE_SIDE = (SESS_CACHE_CLIENT, SESS_CACHE_SERVER)
 _NEEDS_NATIVE = "the pure engine cannot attach to TLS: install the module _sesstab for this board"
 try:
     _NUMBERS = (int, float)
@@ -529,7 +528,7 @@ class SessionTable:
         slot = h & self._mask
         _check_type(side, int, "side must be an int")
         mode = self._mode
-        if self._handles[slot] != h or self._busy or side not in _ONE_SIDE or not mode & side:
+        if self._handles[slot] != h or self._busy or not 0 < side <= _SIDES or not mode & side:
             return 0
         self._stored = (self._stored + 1) & _COUNTER_MASK
         added = 0 if mode & _NO_STORE else self.add_session(h)
@@ -697,11 +696,12 @@ class SessionTable:
     def session_stats(self):
         # The keys of CPython's ssl.SSLContext.session_stats().
         handshakes = self._stored + self._hits
-        accept = 0 if self._mode & _SIDES == SESS_CACHE_CLIENT else handshakes
+        accept = handshakes if self._mode & SESS_CACHE_SERVER else 0
+        connect = handshakes if self._mode & _SIDES == SESS_CACHE_CLIENT else 0
         return {
             "number": self._number,
-            "connect": handshakes - accept,
-            "connect_good": handshakes - accept,
+            "connect": connect,
+            "connect_good": connect,
             "connect_renegotiate": 0,
             "accept": accept,
             "accept_good": accept,
