@@ -24,11 +24,11 @@
  *                      is not in the table is its own prev. Free slots form a stack through next.
  *     after            the next slot in the same bucket, or end
  *
- * An id is looked up in its bucket, one of 3 for 4 sessions, by a hash that is keyed with random bits: who chooses
- * ids, does not choose buckets. A narrow table, of up to 255 slots, takes a multilinear hash, which is cheap on the
- * smallest machine: any two ids share a bucket no more often than chance has it. A wide table, where it would pay
- * to learn the key from response times, takes HalfSipHash-1-3. Whatever a peer does, the work is bounded by the
- * number of slots: a bucket has at most all the sessions.
+ * An id is looked up in its bucket. There are 7 buckets for 8 sessions, and who chooses ids does not choose
+ * buckets: the hash (multilinear, Lemire and Kaser's MULTILINEAR-HM on 16-bit characters) is keyed with random
+ * numbers, and puts any two ids of the same length into one bucket no more often than chance does. It takes 8
+ * multiplications, which even the smallest machine has. And whatever a peer does, the work is bounded by the number
+ * of sessions, since a bucket cannot have more.
  *
  * Expired sessions go first, but a search for them at every insertion would cost the whole table each time. Hence
  * two bounds: no session in the table is made after `newest` or expires before `soonest`. While the clock is
@@ -42,7 +42,7 @@
 #define WORDS (SESSTAB_ID_MAX / 4)
 #define MODES                                                                                                    \
     (SESSTAB_CACHE_BOTH | SESSTAB_CACHE_NO_AUTO_CLEAR | SESSTAB_CACHE_NO_INTERNAL | SESSTAB_CACHE_UPDATE_TIME)
-#define HANDLE_BITS 30u
+#define HANDLE_MAX 0x3fffffffu
 #define COUNTER_MASK 0x3fffffffu
 
 /* Keeps a compiler from dropping the stores before it, or from making a call of memset or memcpy out of a loop:
@@ -71,7 +71,8 @@ struct sesstab {
     sesstab_config_t config; /* mode and timeout are the current ones */
     uint16_t wide;
     uint16_t stride;
-    uint16_t slot_bits;
+    uint16_t slot_bits; /* of a handle; the generation's are above them */
+    uint16_t slot_mask;
     uint16_t generation_max;
     uint16_t end; /* how many slots there are; and "no slot" */
     uint16_t free;
@@ -79,6 +80,7 @@ struct sesstab {
     uint16_t busy;    /* on_remove is running */
     uint16_t number;
     uint16_t cache_size;
+    uint16_t buckets;
     uint32_t soonest;
     uint32_t newest;
     uint32_t hits;
@@ -89,7 +91,7 @@ struct sesstab {
     uint32_t stored;
     void *links;
     uint8_t *slots;
-    uint32_t key[WORDS]; /* of the narrow table's hash */
+    uint32_t key[2 * WORDS]; /* of the hash */
 };
 
 typedef char check_header_size[sizeof(struct sesstab) == SESSTAB_HEADER_SIZE ? 1 : -1];
@@ -100,8 +102,10 @@ typedef char check_slot_size[offsetof(slot_t, data) + 2 == SESSTAB_SLOT_SIZE(2) 
 static void copy(uint8_t *to, const uint8_t *from, size_t n)
 {
 #if defined(__x86_64__) || defined(__i386__) || defined(__aarch64__) /* any alignment will do */
-    for (; n >= 8; n -= 8, to += 8, from += 8)
+    for (; n >= 8; n -= 8, to += 8, from += 8) {
         __builtin_memcpy(to, from, 8);
+        LOOP();
+    }
 #endif
     for (size_t i = 0; i < n; i++) {
         to[i] = from[i];
@@ -142,7 +146,7 @@ static uint32_t id_len_of(const slot_t *s)
 #define PREV(i) (3 * (i))
 #define NEXT(i) (3 * (i) + 1)
 #define AFTER(i) (3 * (i) + 2)
-#define BUCKET(t, b) (AFTER((uint32_t)(t)->end) + 1 + (b))
+#define BUCKET(t, b) (AFTER((uint32_t)(t)->end) + (b)) /* end is in no bucket and needs no after */
 
 static uint32_t get(const sesstab_t *t, uint32_t link)
 {
@@ -182,45 +186,16 @@ static void ring_delete(const sesstab_t *t, uint32_t i)
 
 /* ---- Finding ---- */
 
-static uint32_t rotate(uint32_t x, unsigned bits)
-{
-    return x << bits | x >> (32 - bits);
-}
-
-/* HalfSipHash-1-3 (Aumasson and Bernstein) of the padded id. */
-static uint32_t half_sip_hash(const sesstab_t *t, const uint32_t *id)
-{
-    uint32_t v0 = t->config.seed[0], v1 = t->config.seed[1], v2 = v0 ^ 0x6c796765u, v3 = v1 ^ 0x74656462u;
-    for (unsigned i = 0; i < WORDS + 4; i++) {
-        uint32_t m = i < WORDS ? id[i] : i == WORDS ? SESSTAB_ID_MAX << 24 : 0;
-        if (i == WORDS + 1)
-            v2 ^= 0xff;
-        v3 ^= m;
-        v0 += v1;
-        v1 = rotate(v1, 5) ^ v0;
-        v0 = rotate(v0, 16);
-        v2 += v3;
-        v3 = rotate(v3, 8) ^ v2;
-        v0 += v3;
-        v3 = rotate(v3, 7) ^ v0;
-        v2 += v1;
-        v1 = rotate(v1, 13) ^ v2;
-        v2 = rotate(v2, 16);
-        v0 ^= m;
-    }
-    return v1 ^ v3;
-}
-
 /* The link that starts an id's bucket. */
 static uint32_t bucket_of(const sesstab_t *t, const uint32_t *id)
 {
+    const uint32_t *key = t->key;
     uint32_t hash = 0;
-    if (t->wide)
-        hash = half_sip_hash(t, id);
-    else
-        for (unsigned i = 0; i < WORDS; i++)
-            hash += id[i] * t->key[i];
-    return BUCKET(t, (hash >> 16) * SESSTAB_BUCKETS((uint32_t)t->config.capacity) >> 16);
+    for (unsigned i = 0; i < WORDS; i++, key += 2) {
+        hash += ((id[i] & 0xffff) + key[0]) * ((id[i] >> 16) + key[1]);
+        LOOP();
+    }
+    return BUCKET(t, (hash >> 16) * t->buckets >> 16);
 }
 
 static int same_id(const slot_t *s, const uint32_t *id, uint32_t id_len)
@@ -243,15 +218,19 @@ static uint32_t find(const sesstab_t *t, const uint32_t *id, uint32_t id_len)
 /* Finds an id as a caller has it, and leaves it padded and aligned. Its length must be right. */
 static uint32_t find_id(const sesstab_t *t, uint32_t padded[WORDS], const uint8_t *id, size_t id_len)
 {
-    zero(padded, SESSTAB_ID_MAX);
+    uint32_t len = (uint32_t)id_len;
     copy((uint8_t *)padded, id, id_len);
-    return find(t, padded, (uint32_t)id_len);
+    for (; id_len < SESSTAB_ID_MAX; id_len++) {
+        ((uint8_t *)padded)[id_len] = 0;
+        LOOP();
+    }
+    return find(t, padded, len);
 }
 
 /* The number that a handle has for its slot, which may not exist. */
 static uint32_t number_of(const sesstab_t *t, sesstab_handle_t h)
 {
-    return h & ((1u << t->slot_bits) - 1);
+    return h & t->slot_mask;
 }
 
 static sesstab_handle_t handle_of(const sesstab_t *t, uint32_t i)
@@ -365,6 +344,11 @@ static void remove_slot(sesstab_t *t, uint32_t i, sesstab_handle_t h)
     release(t, i);
 }
 
+static void evict(sesstab_t *t, uint32_t i)
+{
+    remove_slot(t, i, handle_of(t, i));
+}
+
 static uint32_t remove_expired(sesstab_t *t, uint32_t now)
 {
     uint32_t removed = 0;
@@ -376,7 +360,7 @@ static uint32_t remove_expired(sesstab_t *t, uint32_t now)
         if (!in_table(t, i))
             continue;
         if (is_expired(s, now)) {
-            remove_slot(t, i, handle_of(t, i));
+            evict(t, i);
             removed++;
         } else {
             note_times(t, s);
@@ -385,16 +369,12 @@ static uint32_t remove_expired(sesstab_t *t, uint32_t now)
     return removed;
 }
 
-static void make_room(sesstab_t *t, uint32_t now)
+static void make_room(sesstab_t *t)
 {
-    if (t->number < t->cache_size)
-        return;
-    t->cache_full += remove_expired(t, now);
-    while (t->number >= t->cache_size) {
-        uint32_t oldest = get(t, PREV((uint32_t)t->end));
-        remove_slot(t, oldest, handle_of(t, oldest));
-        t->cache_full++;
-    }
+    if (t->number >= t->cache_size)
+        t->cache_full += remove_expired(t, sesstab_now(t));
+    for (; t->number >= t->cache_size; t->cache_full++)
+        evict(t, get(t, PREV((uint32_t)t->end)));
 }
 
 /* ---- Making a table ---- */
@@ -402,7 +382,7 @@ static void make_room(sesstab_t *t, uint32_t now)
 /* Every slot free, so that they are given out in the order 0, 1, 2, ... */
 static void reset(sesstab_t *t)
 {
-    uint32_t link = BUCKET(t, SESSTAB_BUCKETS((uint32_t)t->config.capacity));
+    uint32_t link = BUCKET(t, t->buckets);
     while (link-- > 0)
         put(t, link, t->end);
     t->free = t->end;
@@ -413,6 +393,18 @@ static void reset(sesstab_t *t)
     t->number = 0;
     t->leaving = t->end;
     forget_times(t);
+}
+
+/* Makes the hash's key of the seed: xorshift with 64 bits of state (Marsaglia), and a Weyl sequence against zeros. */
+static void make_key(sesstab_t *t)
+{
+    uint32_t x = t->config.seed[0], y = t->config.seed[1];
+    for (uint32_t i = 0; i < 2 * WORDS; i++) {
+        uint32_t z = x ^ x << 10;
+        x = y;
+        y ^= y >> 10 ^ z ^ z >> 13;
+        t->key[i] = y + i * 0x9e3779b9u;
+    }
 }
 
 sesstab_t *sesstab_init(void *memory, size_t size, const sesstab_config_t *c)
@@ -429,16 +421,14 @@ sesstab_t *sesstab_init(void *memory, size_t size, const sesstab_config_t *c)
     t->stride = (uint16_t)SESSTAB_SLOT_SIZE((uint32_t)c->data_size);
     t->end = (uint16_t)slots;
     t->cache_size = c->capacity;
+    t->buckets = (uint16_t)SESSTAB_BUCKETS(c->capacity);
     t->links = t + 1;
     t->slots = (uint8_t *)memory + needed - (size_t)slots * t->stride;
     while ((slots - 1) >> t->slot_bits)
         t->slot_bits++;
-    t->generation_max = (uint16_t)(t->slot_bits > 14 ? UINT32_MAX >> (32 - HANDLE_BITS) >> t->slot_bits : UINT16_MAX);
-    /* Each word of the key is the hash of a count and of the words made before. */
-    for (unsigned i = WORDS; i-- > 0;) {
-        t->key[0] = i + 1;
-        t->key[i] = half_sip_hash(t, t->key);
-    }
+    t->slot_mask = (uint16_t)((1u << t->slot_bits) - 1);
+    t->generation_max = (uint16_t)(HANDLE_MAX >> t->slot_bits); /* all 16 bits, or what the slot's bits leave */
+    make_key(t);
     reset(t);
     return t;
 }
@@ -496,24 +486,18 @@ int sesstab_add_session(sesstab_t *t, sesstab_handle_t h)
 {
     if (t->busy)
         return 0;
-    uint32_t update_time = t->config.mode & SESSTAB_CACHE_UPDATE_TIME;
-    uint32_t now = update_time || t->number >= t->cache_size ? sesstab_now(t) : 0;
+    if (t->config.mode & SESSTAB_CACHE_UPDATE_TIME)
+        sesstab_set_session_time(t, h, sesstab_now(t));
     uint32_t i = number_of(t, h);
-    slot_t *s = session(t, h);
-    if (!s)
-        return 0;
-    if (update_time) {
-        s->time = now;
-        note_times(t, s);
-    }
-    if (in_table(t, i))
+    const slot_t *s = session(t, h);
+    if (!s || in_table(t, i))
         return 0;
     uint32_t other = find(t, s->id, id_len_of(s));
     if (other != t->end) {
         leave(t, other);
         release(t, other);
     }
-    make_room(t, now);
+    make_room(t);
     if (!session(t, h)) /* on_remove has freed it */
         return 0;
     enter(t, i);
@@ -567,9 +551,11 @@ sesstab_handle_t sesstab_get_session(sesstab_t *t, const uint8_t *id, size_t id_
     if (i == t->end) {
         h = get_external(t, padded, id, id_len);
     } else {
-        h = handle_of(t, i);
-        if (!sesstab_up_ref(t, h))
+        slot_t *s = slot_at(t, i);
+        if (s->refs == SESSTAB_REFS_MAX)
             return 0;
+        s->refs++;
+        h = handle_of(t, i);
     }
     uint32_t now = h ? sesstab_now(t) : 0;
     slot_t *s = session(t, h);
@@ -583,10 +569,8 @@ sesstab_handle_t sesstab_get_session(sesstab_t *t, const uint8_t *id, size_t id_
                 ring_delete(t, i);
                 ring_insert(t, i);
             }
-            if (t->config.mode & SESSTAB_CACHE_UPDATE_TIME) {
-                s->time = now;
-                note_times(t, s);
-            }
+            if (t->config.mode & SESSTAB_CACHE_UPDATE_TIME)
+                sesstab_set_session_time(t, h, now);
             return h;
         }
         t->timeouts++;
@@ -611,14 +595,14 @@ int sesstab_update_cache(sesstab_t *t, sesstab_handle_t h, uint32_t side)
 {
     uint32_t mode = t->config.mode;
     int added = 0;
-    if (t->busy || side - 1 > 1 || !(mode & side) || !session(t, h))
+    if (t->busy || side > SESSTAB_CACHE_BOTH || !(mode & side) || !session(t, h))
         return 0;
-    uint32_t stored = ++t->stored;
+    t->stored++;
     if (!(mode & SESSTAB_CACHE_NO_INTERNAL_STORE))
         added = sesstab_add_session(t, h);
     if (t->config.on_new && sesstab_up_ref(t, h) && !t->config.on_new(t->config.arg, h))
         sesstab_free(t, h);
-    if (!(mode & SESSTAB_CACHE_NO_AUTO_CLEAR) && (stored & 0xff) == 0xff)
+    if (!(mode & SESSTAB_CACHE_NO_AUTO_CLEAR) && (t->stored & 0xff) == 0xff)
         sesstab_flush_sessions(t, sesstab_now(t));
     return added;
 }

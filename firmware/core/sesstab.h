@@ -70,7 +70,7 @@ typedef struct {
     uint16_t data_size; /* bytes of data a session can hold, 1 to 2047 */
     uint16_t mode;      /* SESSTAB_CACHE_* */
     uint32_t timeout;   /* seconds, 0 to 2^32 - 2 */
-    uint32_t seed[2];   /* random; keys the index, so that nobody can choose ids that collide */
+    uint32_t seed[2];   /* random; keys the hash, so that nobody can choose ids that collide */
     void *arg;          /* passed to the callbacks */
 
     /* The time in whole seconds; 0 when it is not known. Required. */
@@ -102,10 +102,10 @@ size_t sesstab_size(size_t capacity, size_t spare, size_t data_size);
 
 /* The layout behind it, which sesstab.c explains: header, links, slots. */
 #define SESSTAB_ALIGN(n, to) (((n) + (to) - 1) / (to) * (to))
-#define SESSTAB_HEADER_SIZE SESSTAB_ALIGN(sizeof(sesstab_config_t) + 2 * sizeof(void *) + 84, sizeof(void *))
+#define SESSTAB_HEADER_SIZE SESSTAB_ALIGN(sizeof(sesstab_config_t) + 2 * sizeof(void *) + 120, sizeof(void *))
 #define SESSTAB_IS_WIDE(slots) ((slots) > 255)
-#define SESSTAB_BUCKETS(capacity) ((capacity) - (capacity) / 4)
-#define SESSTAB_LINKS(capacity, slots) (3 * ((slots) + 1) + SESSTAB_BUCKETS(capacity))
+#define SESSTAB_BUCKETS(capacity) ((capacity) - (capacity) / 8)
+#define SESSTAB_LINKS(capacity, slots) (3 * (slots) + 2 + SESSTAB_BUCKETS(capacity))
 #define SESSTAB_SLOT_SIZE(data_size) SESSTAB_ALIGN(46 + (data_size), 4)
 #define SESSTAB_SLOTS_OFFSET(capacity, slots)                                                                    \
     SESSTAB_ALIGN(SESSTAB_HEADER_SIZE + (SESSTAB_IS_WIDE(slots) ? 2 : 1) * SESSTAB_LINKS(capacity, slots), \

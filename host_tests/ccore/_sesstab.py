@@ -281,14 +281,16 @@ class SessionTable:
 
     def session_stats(self):
         good = self.sess_stored() + self.sess_hits()
-        client = self.mode & (SESS_CACHE_SERVER | SESS_CACHE_CLIENT) == SESS_CACHE_CLIENT
+        side = self.mode & (SESS_CACHE_SERVER | SESS_CACHE_CLIENT)
+        connect = good if side == SESS_CACHE_CLIENT else 0
+        accept = good if side & SESS_CACHE_SERVER else 0
         return {
             "number": self.sess_number(),
-            "connect": good if client else 0,
-            "connect_good": good if client else 0,
+            "connect": connect,
+            "connect_good": connect,
             "connect_renegotiate": 0,
-            "accept": 0 if client else good,
-            "accept_good": 0 if client else good,
+            "accept": accept,
+            "accept_good": accept,
             "accept_renegotiate": 0,
             "hits": self.sess_hits(),
             "misses": self.sess_misses(),
