@@ -48,6 +48,12 @@ except OSError:
     os.remove({new!r})
     os.rename({old!r}, {new!r})
 """
+# os.ilistdir's own size is missing on some ports.
+_LISTING = """
+import os
+print([(e[0], e[1], os.stat({path!r} + "/" + e[0])[6]) for e in os.ilistdir({path!r})])
+"""
+_FOLDER = 0x4000
 _REMOVE = """
 import os
 try:
@@ -112,9 +118,9 @@ class Files:
 
     def listing(self, path: str = ".") -> list[Entry]:
         """What a folder holds, by name."""
-        text = self._run(f"import os\nprint([e[:4] for e in os.ilistdir({path!r})])")
-        entries = [Entry(e[0], e[1] == 0x4000, e[3] if len(e) > 3 else 0) for e in ast.literal_eval(text)]
-        return sorted(entries)
+        text = self._run(_LISTING.format(path=path))
+        entries = [Entry(name, kind == _FOLDER, size) for name, kind, size in ast.literal_eval(text)]
+        return sorted(entry._replace(size=0) if entry.is_folder else entry for entry in entries)
 
     def _run(self, code: str) -> str:
         return self._board.exec(code, self._timeout).decode(errors="replace")

@@ -90,7 +90,7 @@ class Line:
         return Disconnected(f"port {self.port}: connection lost ({reason}); is the board still plugged in?")
 
 
-class _PolledLine(Line):
+class PolledLine(Line):
     """A device with a file descriptor."""
 
     def __init__(self, port: str, device: Any, burst: int | None = None) -> None:
@@ -181,7 +181,7 @@ def open_line(port: str, baudrate: int = 115200, burst: int | None = None) -> Li
         raise PortError(_why_not_open(port, error)) from error
     # spy:// has a descriptor too, but exists to see what passes through pyserial.
     if "://" not in name or name.startswith("socket://"):
-        return _PolledLine(port, device, burst)
+        return PolledLine(port, device, burst)
     return _ThreadedLine(port, device, burst)
 
 

@@ -62,6 +62,24 @@ def pytest_configure_node(node: Any) -> None:
     ]
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """pytest -n: one worker for all that a target runs with an engine, and for a test file of the host.
+
+    Each board is then started once, and a port is opened by one process.
+    """
+    from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
+
+    groups = {f"[{target}]": target.group for target in config.stash[_TARGETS]}
+
+    class TargetScheduling(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file, _, test = nodeid.partition("::")
+            return groups.get(test[test.find("[") :], file)
+
+    return None if config.getvalue("dist") in ("no", "each") else TargetScheduling(config, log)
+
+
 def pytest_report_header(config: pytest.Config) -> str:
     return "device tests on: " + (", ".join(str(name) for name in config.stash[_TARGETS]) or "no target")
 
@@ -105,8 +123,6 @@ class DeviceTest(pytest.Item):
         super().__init__(**kwargs)
         self._function = function
         self._target = target
-        if self.config.pluginmanager.hasplugin("xdist"):
-            self.add_marker(pytest.mark.xdist_group(target.group))
 
     def runtest(self) -> None:
         boards = self.config.stash[_BOARDS]
@@ -120,11 +136,19 @@ class DeviceTest(pytest.Item):
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         error = excinfo.value
         if isinstance(error, DeviceException):
-            text = readable_traceback(error.traceback, self.path, self.config.stash[_BOARDS].root)
-            return f"on {self._target}: {error.last_line}\n{text}"
+            return f"on {self._target}: {error.last_line}\n{self._readable(error.traceback)}"
         if isinstance(error, BoardError):
-            return f"on {self._target}: {type(error).__name__}: {error}"
+            return self._board_failure(error)
         return super().repr_failure(excinfo)
+
+    def _board_failure(self, error: BoardError) -> str:
+        text = f"on {self._target}: {type(error).__name__}: {error}"
+        if isinstance(error.__cause__, DeviceException):
+            text += f"\nwhen stopped, it was here:\n{self._readable(error.__cause__.traceback)}"
+        return text
+
+    def _readable(self, traceback: str) -> str:
+        return readable_traceback(traceback, self.path, self.config.stash[_BOARDS].root)
 
     def reportinfo(self) -> tuple[Path, int, str]:
         return self.path, self._function.lineno - 1, self.name

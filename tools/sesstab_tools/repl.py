@@ -85,8 +85,7 @@ class Board:
         """Leaves the board at its friendly prompt, if it is at the raw one, and closes the port."""
         try:
             if self._at_prompt:
-                self._at_prompt = False
-                self.line.send(b"\r" + CTRL_B, Deadline(1))
+                self.leave(1.0)
         except BoardError:
             # It went away by itself: as good as closed.
             return
@@ -120,18 +119,12 @@ class Board:
 
     def enter(self, timeout: float | None = None) -> None:
         """Interrupts what runs and gets to the raw prompt, from whatever state, past whatever garbage."""
-        deadline = self._deadline(timeout)
+        self._enter(self._deadline(timeout))
+
+    def leave(self, timeout: float | None = None) -> None:
+        """From the raw prompt to the friendly one, for a person."""
         self._at_prompt = False
-        heard = False
-        while not deadline.passed:
-            self.line.send(b"\r" + CTRL_C, deadline)
-            self.line.send(b"\r" + CTRL_A, deadline)
-            found, heard_now = self._listen(re.compile(re.escape(RAW_PROMPT)), deadline, _RETRY)
-            heard = heard or heard_now
-            if found and self._synchronize(deadline):
-                self._at_prompt = True
-                return
-        raise NoAnswer(self._why_no_prompt(deadline, heard))
+        self.line.send(b"\r" + CTRL_B, self._deadline(timeout))
 
     def soft_reset(self, timeout: float | None = None) -> None:
         """Starts the interpreter anew (Ctrl-D at the raw prompt): modules and variables are gone."""
@@ -143,7 +136,7 @@ class Board:
         prompt = re.compile(re.escape(RAW_PROMPT) + rb"|\n>>> $")
         if not self._listen(prompt, deadline, deadline.seconds)[0]:
             raise NoAnswer(f"port {self.port}: no prompt {deadline.seconds:g} s after a soft reset; reset it")
-        self.enter(deadline.remaining)
+        self._enter(deadline)
 
     def interrupt(self, timeout: float | None = None) -> None:
         """Sends Ctrl-C: the running program gets KeyboardInterrupt."""
@@ -172,7 +165,20 @@ class Board:
 
     def _ready(self, deadline: Deadline) -> None:
         if not self._at_prompt:
-            self.enter(deadline.remaining)
+            self._enter(deadline)
+
+    def _enter(self, deadline: Deadline) -> None:
+        self._at_prompt = False
+        heard = False
+        while not deadline.passed:
+            self.line.send(b"\r" + CTRL_C, deadline)
+            self.line.send(b"\r" + CTRL_A, deadline)
+            found, heard_now = self._listen(re.compile(re.escape(RAW_PROMPT)), deadline, _RETRY)
+            heard = heard or heard_now
+            if found and self._synchronize(deadline):
+                self._at_prompt = True
+                return
+        raise NoAnswer(self._why_no_prompt(deadline, heard))
 
     def _reconnect(self, deadline: Deadline) -> None:
         """Opens the port again, as soon as it is there again, and enters."""
@@ -180,7 +186,7 @@ class Board:
             try:
                 self.line.close()
                 self.line = self._open_line()
-                return self.enter(deadline.remaining)
+                return self._enter(deadline)
             except BoardError:
                 if deadline.remaining < _QUIET:
                     raise

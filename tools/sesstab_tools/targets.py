@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .deploy import deploy, find_module, mpy_of
-from .errors import BoardError, DeviceException
-from .repl import Board
+from .errors import BoardError, DeviceException, NoAnswer
+from .repl import Board, Program
 from .virtual import VirtualBoard, cpython_board, unix_board
 
 CPYTHON, UNIX = "cpython", "unix"
@@ -143,7 +143,7 @@ class DeviceTarget:
         board = self._ready_board()
         try:
             self._load(board, module)
-            return board.exec(f"{test}()", self._boards.timeout)
+            return self._call(board, test)
         except DeviceException:
             raise
         except BoardError:
@@ -172,6 +172,30 @@ class DeviceTarget:
         board.exec(module.read_bytes(), _LOAD_TIME)
         board.loaded = loaded
 
+    def _call(self, board: Board, test: str) -> bytes:
+        program = board.start(f"{test}()")
+        try:
+            return program.finish(self._boards.timeout)
+        except DeviceException as error:
+            error.traceback = _without_first_frame(error.traceback)
+            raise
+        except NoAnswer as error:
+            error.__cause__ = self._where_it_hangs(program)
+            raise
+
+    def _where_it_hangs(self, program: Program) -> DeviceException | None:
+        """Interrupts the program, for the traceback that this gives."""
+        try:
+            program.interrupt()
+            program.finish(1.0)
+        except DeviceException as error:
+            error.traceback = _without_first_frame(error.traceback)
+            return error
+        except BoardError:
+            # Ctrl-C does not stop it: recovering will, and there is nothing to tell.
+            return None
+        return None
+
     def _recover(self, board: Board) -> None:
         board.loaded = None
         try:
@@ -189,15 +213,14 @@ def _has_builtin_module(board: Board) -> bool:
     return True
 
 
-def readable_traceback(text: str, module: Path, root: Path) -> str:
-    """A board's traceback of a test, with the test's file for "<stdin>", and with source lines.
+def _without_first_frame(traceback: str) -> str:
+    """The first frame is the REPL's call of the test, which says nothing."""
+    return traceback.replace('  File "<stdin>", line 1, in <module>\n', "", 1)
 
-    The first frame is the REPL's call of the test, which says nothing.
-    """
+
+def readable_traceback(text: str, module: Path, root: Path) -> str:
+    """A board's traceback of a test, with the test's file for "<stdin>", and with source lines."""
     lines = text.rstrip().splitlines()
-    frames = [index for index, line in enumerate(lines) if _FRAME.match(line)]
-    if len(frames) > 1 and '"<stdin>", line 1, in <module>' in lines[frames[0]]:
-        del lines[frames[0] : frames[0] + 1]
     result: list[str] = []
     for index, line in enumerate(lines):
         match = _FRAME.match(line)

@@ -1,0 +1,90 @@
+"""The interactive REPL: this terminal becomes the board's."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import sys
+import termios
+from collections.abc import Iterator
+from types import FrameType
+
+from .line import Deadline, Line, PolledLine
+
+LEAVE_KEYS = b"\x1d\x18"  # Ctrl-] and Ctrl-X
+_WRITE_TIME = 10.0
+_POLL_INTERVAL = 0.02  # for lines that cannot be polled
+_LAST_WORDS = 0.3  # seconds of silence that end the output, after the end of a piped input
+
+
+def interact(line: Line) -> None:
+    """Carries bytes between this process's terminal and the board until a leave key or the end of input."""
+    keyboard, screen = sys.stdin.fileno(), sys.stdout.fileno()
+    with _raw_terminal(keyboard), _signals_raise():
+        while True:
+            _show_until_key(line, keyboard, screen)
+            keys = os.read(keyboard, 1024)
+            if not keys:
+                _show_last_words(line, screen)
+                return
+            end = min((keys.index(key) for key in LEAVE_KEYS if key in keys), default=len(keys))
+            line.send(keys[:end], Deadline(_WRITE_TIME))
+            if end < len(keys):
+                return
+
+
+def _show_until_key(line: Line, keyboard: int, screen: int) -> None:
+    """Shows what the board says until a key is pressed."""
+    poll = select.poll()
+    poll.register(keyboard, select.POLLIN)
+    if isinstance(line, PolledLine):
+        poll.register(line.fileno(), select.POLLIN)
+    while True:
+        ready = dict(poll.poll(None if isinstance(line, PolledLine) else _POLL_INTERVAL * 1000))
+        _show(line.receive(0), screen)
+        if keyboard in ready:
+            return
+
+
+def _show_last_words(line: Line, screen: int) -> None:
+    while data := line.receive(_LAST_WORDS):
+        _show(data, screen)
+
+
+def _show(data: bytes, screen: int) -> None:
+    while data:
+        data = data[os.write(screen, data) :]
+
+
+@contextlib.contextmanager
+def _raw_terminal(keyboard: int) -> Iterator[None]:
+    """Every key goes to the board, Ctrl-C too. Output is still processed: boards may send bare line feeds."""
+    if not os.isatty(keyboard):
+        yield
+        return
+    before = termios.tcgetattr(keyboard)
+    raw = termios.tcgetattr(keyboard)
+    raw[0] &= ~(termios.IXON | termios.ICRNL | termios.INLCR | termios.IGNCR | termios.ISTRIP)
+    raw[3] &= ~(termios.ICANON | termios.ECHO | termios.ISIG | termios.IEXTEN)
+    try:
+        termios.tcsetattr(keyboard, termios.TCSANOW, raw)
+        yield
+    finally:
+        termios.tcsetattr(keyboard, termios.TCSANOW, before)
+
+
+@contextlib.contextmanager
+def _signals_raise() -> Iterator[None]:
+    """So that the terminal is restored when this process is told to end."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
