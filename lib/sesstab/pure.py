@@ -49,10 +49,11 @@ _FAR = sys.maxsize >> 1  # the largest small int
 _BUFFERS = (bytes, bytearray, memoryview)
 _WRITABLE = (bytearray, memoryview)
 _NEEDS_NATIVE = "the pure engine cannot attach to TLS: install the module _sesstab for this board"
+_INTS = (int, bool)  # a bool is no int on MicroPython
 try:
-    _NUMBERS = (int, float)
+    _NUMBERS = (int, bool, float)
 except NameError:  # firmware without floating point
-    _NUMBERS = (int,)
+    _NUMBERS = _INTS
 
 if sys.implementation.name == "micropython":
     _Stream = io.BytesIO
@@ -82,13 +83,13 @@ def _check_type(value, types, message):
 
 
 def _check_range(value, least, most, name):
-    _check_type(value, int, name + " must be an int")
+    _check_type(value, _INTS, name + " must be an int")
     if not least <= value <= most:
         raise ValueError("%s: %d is not in %d to %d" % (name, value, least, most))
 
 
 def _check_mode(mode):
-    _check_type(mode, int, "mode must be an int")
+    _check_type(mode, _INTS, "mode must be an int")
     if mode & ~_MODES:
         raise ValueError("mode: 0x%x has unknown flags" % mode)
 
@@ -108,7 +109,7 @@ class SessionTable:
     @staticmethod
     def size_of(capacity, spare=2, data_size=50):
         for value in (capacity, spare, data_size):
-            _check_type(value, int, "sizes must be ints")
+            _check_type(value, _INTS, "sizes must be ints")
         slots = capacity + spare
         if capacity < 1 or spare < 0 or slots > _SLOTS_MAX or not 1 <= data_size <= _DATA_MAX:
             return 0
@@ -118,7 +119,8 @@ class SessionTable:
         word = 4 if sys.maxsize < 1 << 32 else 8
         lists = 2 * _blocks(slots * word) + 2 * _blocks((slots + 1) * word) + _blocks(handles * word)
         arrays = 3 * _blocks(slots) + 2 * _blocks(2 * slots) + _blocks(_KEY * slots)
-        return lists + arrays + _blocks(data_size * slots) + _blocks(data_size) + 168 * word
+        states = _blocks(data_size * slots) + _blocks(data_size + 1)
+        return lists + arrays + states + _blocks(_KEY) + 160 * word
 
     def __init__(self, capacity, spare=2, data_size=50, timeout=7200, mode=SESS_CACHE_SERVER, clock=None):
         _check_range(capacity, 1, _SLOTS_MAX, "capacity")
@@ -127,6 +129,8 @@ class SessionTable:
         _check_range(timeout, 0, _TIMEOUT_MAX, "timeout")
         _check_mode(mode)
         _check_callback(clock)
+        capacity = int(capacity)  # which may be a bool
+        data_size = int(data_size)
         slots = capacity + spare
         self._capacity = capacity
         self._slots = slots
@@ -365,7 +369,7 @@ class SessionTable:
             raise TypeError("id and data must be bytes, bytearray or memoryview")
         if timeout is None:
             timeout = self._timeout
-        elif not isinstance(timeout, int):
+        elif not isinstance(timeout, _INTS):
             raise TypeError("timeout must be an int or None")
         if not 0 < len(id) <= _ID_MAX or len(data) > self._data_size or context & ~0xFF:
             return 0
@@ -519,14 +523,14 @@ class SessionTable:
     def flush_sessions(self, now=None):
         if now is None:
             now = self.now()
-        _check_type(now, int, "now must be an int")
+        _check_type(now, _INTS, "now must be an int")
         if self._busy or not 0 <= now <= _TIME_MAX:
             return 0
         return self._remove_expired(now)
 
     def update_cache(self, h, side=SESS_CACHE_SERVER):
         slot = h & self._mask
-        _check_type(side, int, "side must be an int")
+        _check_type(side, _INTS, "side must be an int")
         mode = self._mode
         if self._handles[slot] != h or self._busy or not 0 < side <= _SIDES or not mode & side:
             return 0
@@ -580,7 +584,7 @@ class SessionTable:
 
     def set_session_time(self, h, time):
         slot = h & self._mask
-        _check_type(time, int, "time must be an int")
+        _check_type(time, _INTS, "time must be an int")
         if self._handles[slot] != h or not 0 <= time <= _TIME_MAX:
             return 0
         self._created[slot] = time
@@ -589,7 +593,7 @@ class SessionTable:
 
     def set_session_timeout(self, h, timeout):
         slot = h & self._mask
-        _check_type(timeout, int, "timeout must be an int")
+        _check_type(timeout, _INTS, "timeout must be an int")
         if self._handles[slot] != h or not 0 <= timeout <= _TIMEOUT_MAX:
             return 0
         self._lifetimes[slot] = timeout
@@ -628,7 +632,7 @@ class SessionTable:
 
     @cache_size.setter
     def cache_size(self, value):
-        _check_type(value, int, "cache_size must be an int")
+        _check_type(value, _INTS, "cache_size must be an int")
         if value < 0:
             raise ValueError("cache_size: %d is negative" % value)
         self._cache_size = value if 0 < value < self._capacity else self._capacity
