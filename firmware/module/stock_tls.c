@@ -12,7 +12,8 @@
  * THE CONFIG, in an object whose type is `tls.SSLContext`, of Mbed TLS 3. Since MicroPython 1.23 the word p_vrfy
  * of the config points to the object. Words around it (mbedtls/ssl.h, struct mbedtls_ssl_config):
  *
- *     -12, -11        ciphersuite_list (and after it tls13_kex_modes, with TLS 1.3)
+ *     -12  ciphersuite_list } with TLS 1.3: then tls13_kex_modes
+ *     -11  ciphersuite_list } is 1 to 7, which no pointer is
  *     -10  f_dbg      any
  *      -9  p_dbg      NULL
  *      -8  f_rng      not NULL
@@ -25,7 +26,7 @@
  *      -1  f_vrfy     not NULL
  *       0  p_vrfy     the object
  *
- * The config starts up to 32 bytes before ciphersuite_list with max_tls_version (0x0303 or 0x0304) and
+ * The config starts 8 to 32 bytes before ciphersuite_list with max_tls_version (0x0303 or 0x0304) and
  * min_tls_version (0x0303), enums of 4 or 2 bytes, then a byte each: endpoint (0 or 1), transport (0 or 1),
  * authmode (must equal the object's verify_mode). Exactly one place may fit all of this.
  *
@@ -58,6 +59,8 @@
 #define MASTER_SIZE 48
 
 #define SCAN_WORDS 256 /* the config ends before that, and the object after it: two certificates follow */
+#define HEAD_MAX 32     /* bytes from the start of the config to ciphersuite_list */
+#define KEX_MODES_MAX 7
 #define SUITES_MAX 512
 #define VERSION_TLS12 0x0303
 #define VERSION_TLS13 0x0304
@@ -110,24 +113,21 @@ static bool read_head(const uint8_t *head, const uint8_t *end, size_t size, conf
     if ((max != VERSION_TLS12 && max != VERSION_TLS13) || min != VERSION_TLS12) {
         return false;
     }
+    if (flags[0] > 1 || flags[1] > 1 || flags[2] != config->authmode) {
+        return false;
+    }
     config->endpoint = flags[0];
     config->transport = flags[1];
-    return flags[0] <= 1 && flags[1] <= 1 && flags[2] == config->authmode;
+    return true;
 }
 
-// How many places before ciphersuite_list at `suites` look like the start of a config: 1 is right.
-static size_t find_heads(word_t *suites, config_t *config) {
+// How many places before ciphersuite_list look like the start of a config: 1 is right.
+static size_t find_heads(config_t *config) {
+    const uint8_t *end = (const uint8_t *)config->suites;
     size_t found = 0;
-    for (size_t bytes = 8; bytes <= 32; bytes += 4) {
-        const uint8_t *head = (const uint8_t *)suites - bytes;
-        for (size_t size = 2; size <= 4; size += 2) {
-            config_t read = *config;
-            if (bytes % W == 0 && read_head(head, (const uint8_t *)suites, size, &read)) {
-                read.suites = suites;
-                *config = read;
-                found++;
-            }
-        }
+    for (size_t bytes = 8; bytes <= HEAD_MAX; bytes += W) {
+        found += read_head(end - bytes, end, 2, config);
+        found += read_head(end - bytes, end, 4, config);
     }
     return found;
 }
@@ -151,10 +151,12 @@ static bool find_config(mp_obj_t ctx, uint8_t authmode, config_t *config) {
         if (fits(object, p_vrfy)) {
             config->p_vrfy = p_vrfy;
             config->authmode = authmode;
-            found += find_heads(p_vrfy - 11, config) + find_heads(p_vrfy - 12, config);
+            bool has_kex_modes = p_vrfy[-11] >= 1 && p_vrfy[-11] <= KEX_MODES_MAX;
+            config->suites = p_vrfy - (has_kex_modes ? 12 : 11);
+            found += find_heads(config);
         }
     }
-    return found == 1 && *config->suites != 0;
+    return found == 1 && *config->suites > KEX_MODES_MAX && *config->suites % 4 == 0;
 }
 
 // The arguments of attach() and detach()

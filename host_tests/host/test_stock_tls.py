@@ -1,7 +1,7 @@
 """TLS 1.2 resumption by a server on stock MicroPython: table.attach(context), against real OpenSSL clients.
 
-The server is the unix interpreter as a subprocess, with the dynamic native module. A test sends it lines of Python
-and connects to it. What a client saw and what the table counted have to agree.
+The server is the unix interpreter as a subprocess, with the dynamic native module. A test sends it lines of
+Python and connects to it. What a client saw and what the table counted have to agree.
 """
 
 from __future__ import annotations
@@ -553,9 +553,9 @@ def test_forged_and_truncated_ids_are_not_resumed(server: Server, client: Client
 
 @pytest.mark.parametrize(
     "thing",
-    ["5", "None", "'context'", "b'x' * 4000", "tls", "tls.SSLContext", "socket.socket()", "table", "Pretender()",
-     "Wrapper(5)", "Wrapper(None)", "Wrapper(Pretender())", "Wrapper(Wrapper(context))", "SSLContext()",
-     "context.wrap_socket(socket.socket(), server_side=True, do_handshake_on_connect=False)"],
+    ["5", "None", "'context'", "b'x' * 4000", "tls", "tls.SSLContext", "socket.socket()", "table",
+     "Pretender()", "Wrapper(5)", "Wrapper(None)", "Wrapper(Pretender())", "Wrapper(Wrapper(context))",
+     "SSLContext()", "context.wrap_socket(socket.socket(), server_side=True, do_handshake_on_connect=False)"],
 )  # fmt: skip
 @pytest.mark.parametrize("method", ["attach", "detach"])
 def test_wrong_objects_are_refused(server: Server, thing: str, method: str) -> None:
@@ -638,9 +638,8 @@ def test_unknown_layout_of_the_config_is_refused(server: Server, word: int, valu
     server.run("memory = uctypes.bytearray_at(at, 2048)")
     server.run("words = [int.from_bytes(memory[8 * i : 8 * i + 8], 'little') for i in range(256)]")
     server.run(f"place = 8 * (words.index(at) + {word})")
-    server.run(
-        f"saved = bytes(memory[place : place + 8]); memory[place : place + 8] = ({value}).to_bytes(8, 'little')"
-    )
+    server.run("saved = bytes(memory[place : place + 8])")
+    server.run(f"memory[place : place + 8] = ({value}).to_bytes(8, 'little')")
     server.run("damaged = bytes(memory)")
     kind, text = server.refused("table.attach, other")
     if word in (-4, -5, -6):
@@ -650,6 +649,55 @@ def test_unknown_layout_of_the_config_is_refused(server: Server, word: int, valu
     assert server.run("bytes(memory) == damaged") is True
     server.run("memory[place : place + 8] = saved")
     assert server.run("table.attach(other)") == 2
+
+
+def test_unknown_layout_of_the_session_stores_nothing_and_says_so(server: Server, client: Client) -> None:
+    """In the middle of the handshake the context's list of ciphersuites changes: the session's own is not
+    in it, as when the session's fields lie elsewhere."""
+    server.run(
+        """
+import array, io, uctypes
+suites = array.array("I", [0xC0AC, 0])
+memory = uctypes.bytearray_at(id(context), 2048)
+words = [int.from_bytes(memory[8 * i : 8 * i + 8], "little") for i in range(256)]
+place = 8 * (words.index(id(context)) - 11)
+saved = bytes(memory[place : place + 8])
+
+class Stream(io.IOBase):
+    def __init__(self, stream):
+        self.stream = stream
+
+    def readinto(self, buf):
+        return self.stream.readinto(buf)
+
+    def write(self, buf):
+        memory[place : place + 8] = uctypes.addressof(suites).to_bytes(8, "little")
+        return self.stream.write(buf)
+
+    def ioctl(self, request, argument):
+        return 0
+
+def serve_damaged():
+    stream, _ = listener.accept()
+    connection = context.wrap_socket(Stream(stream), server_side=True)
+    connection.write(connection.readline())
+    connection.close()
+    stream.close()
+    memory[place : place + 8] = saved
+"""
+    )
+    server.send("serve_damaged()")
+    assert not client.handshake()
+    server.receive()
+    assert server.run("bytes(memory[place : place + 8]) == saved") is True
+    expect(server)
+    for function in ("table.attach, context", "table.attach, new_context()"):
+        kind, text = server.refused(function)
+        assert kind == "RuntimeError" and "user C module" in text
+    assert not client.connect()
+    assert not client.resume()
+    expect(server)
+    assert server.run("table.detach(context)") == 1
 
 
 # ---- The garbage collector ----
