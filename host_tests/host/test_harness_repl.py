@@ -10,11 +10,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 import serial
+import serial.rfc2217
 from sesstab_tools.errors import BoardReset, DeviceException, Disconnected, NoAnswer, ProtocolError
 from sesstab_tools.files import Entry, Files
 from sesstab_tools.repl import Board, Program
@@ -300,6 +301,56 @@ def tcp_bridge(port: str) -> Iterator[str]:
 
 def test_a_board_behind_tcp(virtual_board: VirtualBoard) -> None:
     with tcp_bridge(virtual_board.port) as url, Board.open(url) as board:
+        assert works(board)
+        with pytest.raises(NoAnswer):
+            board.exec("while True: pass", timeout=0.3)
+        assert len(board.exec("print('x' * 5000)")) == 5001
+
+
+class PtyAsSerial(serial.Serial):
+    """A pty has no modem lines; a server of RFC 2217 asks for them."""
+
+    cts = dsr = ri = cd = True
+
+    def _update_rts_state(self) -> None: ...
+
+    def _update_dtr_state(self) -> None: ...
+
+
+@contextmanager
+def rfc2217_server(port: str) -> Iterator[str]:
+    """Puts a serial port on a TCP port as RFC 2217 has it, for one connection."""
+    with PtyAsSerial(port, timeout=0.01) as device, socket.create_server(("127.0.0.1", 0)) as server:
+        done = threading.Event()
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            connection.settimeout(0.01)
+            sending = threading.Lock()
+
+            class Network:
+                def write(self, data: bytes) -> None:
+                    with sending:
+                        connection.sendall(data)
+
+            network = Network()
+            manager = serial.rfc2217.PortManager(device, network)
+            with connection, suppress(ConnectionError):
+                while not done.is_set():
+                    network.write(b"".join(manager.escape(device.read(max(1, device.in_waiting)))))
+                    with suppress(TimeoutError):
+                        device.write(b"".join(manager.filter(connection.recv(4096))))
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"rfc2217://127.0.0.1:{server.getsockname()[1]}"
+        done.set()
+        thread.join()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:serial")
+def test_a_board_behind_rfc2217(virtual_board: VirtualBoard) -> None:
+    with rfc2217_server(virtual_board.port) as url, Board.open(url) as board:
         assert works(board)
         with pytest.raises(NoAnswer):
             board.exec("while True: pass", timeout=0.3)

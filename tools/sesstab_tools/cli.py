@@ -142,9 +142,7 @@ def main() -> None:
         app()
     except DeviceException as error:
         print(error.traceback.rstrip(), file=sys.stderr)
-    except BoardError as error:
-        print(f"sesstab: {error}", file=sys.stderr)
-    except (OSError, ValueError) as error:
+    except (BoardError, OSError) as error:
         print(f"sesstab: {error}", file=sys.stderr)
     sys.exit(1)
 

@@ -33,6 +33,10 @@ class DeployError(BoardError):
     """What arrived on the board is not what was sent, or there is nothing to send."""
 
 
+class BadCode(BoardError, ValueError):
+    """Code that the REPL's protocol cannot carry."""
+
+
 class DeviceException(BoardError):
     """The program on the board raised. `traceback` is the board's own text."""
 

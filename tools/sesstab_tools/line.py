@@ -18,6 +18,7 @@ import serial  # type: ignore[import-untyped]
 from .errors import Disconnected, NoAnswer, PortError
 
 _CHUNK = 65536
+_POLL_LIMIT = 60.0  # seconds in one poll, which knows no infinity
 _POLL_INTERVAL = 0.05  # for connections that cannot be polled
 
 
@@ -52,7 +53,7 @@ class Line:
         self._received = bytearray()
 
     def receive(self, seconds: float) -> bytes:
-        """What has come; waits at most `seconds` for the first byte, and gives b"" when none came."""
+        """What has come; waits at most `seconds` for the first byte. b"" says only that none has come yet."""
         if not self._received:
             self._wait_and_read(seconds)
         data = bytes(self._received)
@@ -117,7 +118,7 @@ class PolledLine(Line):
 
     def _ready(self, events: int, seconds: float) -> int:
         self._poll.register(self._fd, events)
-        ready = self._poll.poll(seconds * 1000)
+        ready = self._poll.poll(min(seconds, _POLL_LIMIT) * 1000)
         return ready[0][1] if ready else 0
 
     def _read_available(self) -> None:
@@ -165,7 +166,7 @@ class _ThreadedLine(Line):
 
         thread = threading.Thread(target=write, daemon=True)
         thread.start()
-        thread.join(deadline.remaining)
+        thread.join(min(deadline.remaining, _POLL_LIMIT))
         if errors:
             raise self._lost(errors[0])
         if thread.is_alive():

@@ -44,7 +44,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     tests = (config.rootpath / config.getini("device_tests")).resolve()
-    root = find_root(config.rootpath)
+    try:
+        root = find_root(config.rootpath)
+    except BoardError as error:
+        raise pytest.UsageError(str(error)) from error
     config.stash[_TARGETS] = _selected_targets(config, root)
     config.stash[_BOARDS] = TargetBoards(root, tests, config.getoption("--device-timeout"))
 

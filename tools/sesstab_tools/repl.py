@@ -19,7 +19,7 @@ import re
 from collections.abc import Callable
 from types import TracebackType
 
-from .errors import BoardError, BoardReset, DeviceException, Disconnected, NoAnswer, ProtocolError
+from .errors import BadCode, BoardError, BoardReset, DeviceException, Disconnected, NoAnswer, ProtocolError
 from .line import Deadline, Line, open_line
 
 CTRL_A, CTRL_B, CTRL_C, CTRL_D = b"\x01", b"\x02", b"\x03", b"\x04"
@@ -228,9 +228,7 @@ class Board:
         source = code.encode() if isinstance(code, str) else code
         for byte in (CTRL_C, CTRL_D):
             if byte in source:
-                raise ValueError(
-                    f"code contains byte {byte[0]}, a command to the REPL; write \\x{byte.hex()}"
-                )
+                raise BadCode(f"code contains byte {byte[0]}, a command to the REPL; write \\x{byte.hex()}")
         self._ready(deadline)
         self._at_prompt = False
         if not (self._raw_paste and self._paste(source, deadline)):

@@ -114,8 +114,9 @@ class VirtualBoard:
                 self._interpreter = _Interpreter(self._command, str(self.files), self._environment)
                 raw = self._serve(self._interpreter, raw)
         except OSError as error:
-            self._failure = f"failed: {error}"
+            self._failure = str(error)
         finally:
+            self._failure = self._failure or "is closed"
             os.close(self._master)
             self._started.set()
 
