@@ -33,7 +33,7 @@ bench: setup-test ## measure: the C core beside OpenSSL, both engines on the vir
 	$(PY) -m sesstab_tools.bench $(BENCH)
 
 natmod: venv ## the native module for ARCH (x64), into dist/natmod/
-	@tools/setup/micropython.sh
+	@tools/setup/sources.sh micropython
 	@$(MAKE) --no-print-directory -f firmware/module/natmod.mk ARCH=$(ARCH) MPY_DIR=$(CURDIR)/$(MPY_DIR) PYTHON=$(CURDIR)/$(PY)
 
 lint: venv ## put code into shape
