@@ -1,4 +1,10 @@
-"""Markers of the host's tests."""
+"""Where the host's tests find what they test, and their markers."""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / folder) for folder in ("host_tests/libssl", "host_tests/ccore", "lib")]
 
 
 def pytest_configure(config):

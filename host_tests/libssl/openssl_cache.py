@@ -1,16 +1,18 @@
 """The session cache of the real libssl, with SessionTable's verbs.
 
-libssl 3.x and libcrypto are loaded at run time through cffi; no header and no compiler is needed. What libssl does
-inside a handshake is driven for real, over memory BIOs: a lookup by a handcrafted ClientHello that offers a session
-id, storing by a whole TLS 1.2 handshake between two SSL objects.
+libssl 3.x and libcrypto are loaded at run time through cffi; no header and no compiler is needed. What libssl
+does inside a handshake is driven for real, over memory BIOs: a lookup by a handcrafted ClientHello that
+offers a session id, storing by a whole TLS 1.2 handshake between two SSL objects.
 
-libssl shows neither reference counts nor the cache's order. A session's last free is seen by an ex_data callback,
-the cache's content through its hash table.
+libssl shows neither reference counts nor the cache's order. A session's last free is seen by an ex_data
+callback, the cache's content through its hash table. SESSTAB_LIBSSL and SESSTAB_LIBCRYPTO choose other
+libraries.
 """
 
 import ctypes.util
 import os
 import struct
+from typing import ClassVar
 
 from cffi import FFI
 
@@ -32,6 +34,7 @@ _COUNTERS = {
 _SET_CACHE_SIZE, _GET_CACHE_SIZE, _SET_CACHE_MODE, _GET_CACHE_MODE = 42, 43, 44, 45
 _SET_MIN_VERSION, _SET_MAX_VERSION = 123, 124
 _EX_INDEX_SESSION = 2
+_NO_INTERNAL = 0x300
 _OP_NO_EXTENDED_MASTER_SECRET, _OP_NO_TICKET = 1 << 0, 1 << 14
 _ERROR_WANT_READ = 2
 _SENT_AND_RECEIVED_SHUTDOWN = 3
@@ -69,7 +72,8 @@ ffi.cdef(
     int SSL_CTX_use_certificate(SSL_CTX *, X509 *); int SSL_CTX_use_PrivateKey(SSL_CTX *, EVP_PKEY *);
     void SSL_CTX_set_psk_client_callback(SSL_CTX *,
         unsigned (*)(SSL *, const char *, char *, unsigned, unsigned char *, unsigned));
-    void SSL_CTX_set_psk_server_callback(SSL_CTX *, unsigned (*)(SSL *, const char *, unsigned char *, unsigned));
+    void SSL_CTX_set_psk_server_callback(SSL_CTX *,
+        unsigned (*)(SSL *, const char *, unsigned char *, unsigned));
     int SSL_CTX_set_generate_session_id(SSL_CTX *, int (*)(SSL *, unsigned char *, unsigned *));
     void SSL_CTX_sess_set_new_cb(SSL_CTX *, int (*)(SSL *, SSL_SESSION *));
     void SSL_CTX_sess_set_get_cb(SSL_CTX *, SSL_SESSION *(*)(SSL *, const unsigned char *, int, int *));
@@ -82,25 +86,30 @@ ffi.cdef(
     void SSL_set_bio(SSL *, BIO *, BIO *); int SSL_do_handshake(SSL *); int SSL_get_error(SSL *, int);
     void SSL_set_accept_state(SSL *); void SSL_set_connect_state(SSL *); void SSL_set_shutdown(SSL *, int);
     const SSL_CIPHER *SSL_CIPHER_find(SSL *, const unsigned char *);
-    int SSL_set_session(SSL *, SSL_SESSION *); int SSL_session_reused(SSL *); SSL_SESSION *SSL_get1_session(SSL *);
+    int SSL_set_session(SSL *, SSL_SESSION *); int SSL_session_reused(SSL *);
+    SSL_SESSION *SSL_get1_session(SSL *);
     int SSL_set_session_id_context(SSL *, const unsigned char *, unsigned);
     int SSL_has_matching_session_id(SSL *, const unsigned char *, unsigned);
 
-    SSL_SESSION *SSL_SESSION_new(void); void SSL_SESSION_free(SSL_SESSION *); int SSL_SESSION_up_ref(SSL_SESSION *);
+    SSL_SESSION *SSL_SESSION_new(void); void SSL_SESSION_free(SSL_SESSION *);
+    int SSL_SESSION_up_ref(SSL_SESSION *);
     int SSL_SESSION_set1_id(SSL_SESSION *, const unsigned char *, unsigned);
     const unsigned char *SSL_SESSION_get_id(SSL_SESSION *, unsigned *);
     int SSL_SESSION_set1_id_context(SSL_SESSION *, const unsigned char *, unsigned);
     int SSL_SESSION_set1_master_key(SSL_SESSION *, const unsigned char *, size_t);
     int SSL_SESSION_set_cipher(SSL_SESSION *, const SSL_CIPHER *);
     int SSL_SESSION_set_protocol_version(SSL_SESSION *, int);
-    int SSL_SESSION_set_ex_data(SSL_SESSION *, int, void *); void *SSL_SESSION_get_ex_data(SSL_SESSION *, int);
+    int SSL_SESSION_set_ex_data(SSL_SESSION *, int, void *);
+    void *SSL_SESSION_get_ex_data(SSL_SESSION *, int);
     long SSL_SESSION_get_time(SSL_SESSION *); long SSL_SESSION_set_time(SSL_SESSION *, long);
     long SSL_SESSION_get_timeout(SSL_SESSION *); long SSL_SESSION_set_timeout(SSL_SESSION *, long);
     int SSL_SESSION_is_resumable(SSL_SESSION *);
     """
 )
 ssl = ffi.dlopen(os.environ.get("SESSTAB_LIBSSL") or ctypes.util.find_library("ssl") or "libssl.so.3")
-crypto = ffi.dlopen(os.environ.get("SESSTAB_LIBCRYPTO") or ctypes.util.find_library("crypto") or "libcrypto.so.3")
+crypto = ffi.dlopen(
+    os.environ.get("SESSTAB_LIBCRYPTO") or ctypes.util.find_library("crypto") or "libcrypto.so.3"
+)
 
 VERSION = ffi.string(crypto.OpenSSL_version(0)).decode()
 
@@ -173,7 +182,9 @@ def _psk_server(s, identity, key, key_max):
     return 16
 
 
-_NAME_INDEX = crypto.CRYPTO_get_ex_new_index(_EX_INDEX_SESSION, 0, ffi.NULL, ffi.NULL, ffi.NULL, _session_freed)
+_NAME_INDEX = crypto.CRYPTO_get_ex_new_index(
+    _EX_INDEX_SESSION, 0, ffi.NULL, ffi.NULL, ffi.NULL, _session_freed
+)
 assert _NAME_INDEX > 0, "libcrypto gave no ex_data index"
 
 
@@ -187,11 +198,11 @@ def errors():
 
 
 def _client_hello(session_id, cipher):
-    """A TLS 1.2 ClientHello record that offers `session_id` and one cipher suite; no extensions with PSK, else the
-    two that an elliptic curve needs."""
+    """A TLS 1.2 ClientHello record that offers `session_id` and one cipher suite; without extensions for PSK,
+    with the two that an elliptic curve needs otherwise."""
     extensions = b""
     if cipher != PSK[1]:
-        extensions = bytes.fromhex("000a00040002 0017" "000d00040002 0403")
+        extensions = bytes.fromhex("000a00040002 0017000d00040002 0403")
         extensions = struct.pack(">H", len(extensions)) + extensions
     body = struct.pack(">H", TLS1_2) + bytes(32) + bytes([len(session_id)]) + session_id
     body += struct.pack(">HH", 2, cipher) + b"\x01\x00" + extensions
@@ -220,16 +231,19 @@ def _use_certificate(ctx):
     certificate = crypto.X509_new()
     for when in crypto.X509_getm_notBefore(certificate), crypto.X509_getm_notAfter(certificate):
         assert crypto.X509_gmtime_adj(when, 0)
-    assert crypto.X509_set_pubkey(certificate, key) and crypto.X509_sign(certificate, key, crypto.EVP_sha256())
+    assert crypto.X509_set_pubkey(certificate, key) and crypto.X509_sign(
+        certificate, key, crypto.EVP_sha256()
+    )
     assert ssl.SSL_CTX_use_certificate(ctx, certificate) and ssl.SSL_CTX_use_PrivateKey(ctx, key), errors()
     crypto.X509_free(certificate)
     crypto.EVP_PKEY_free(key)
 
 
 class Cache:
-    """An SSL_CTX: its session cache. Sessions are SSL_SESSION pointers; every one has a name, a number above 0."""
+    """An SSL_CTX: its session cache. A session is an SSL_SESSION pointer and has a name, a number above 0."""
 
-    freed = []  # names of the sessions whose last reference is gone, of all caches; the reader empties it
+    freed: ClassVar = []  # names of the sessions whose last reference is gone; the reader empties it
+    _bios: ClassVar = {}  # of an SSL: to it, from it
 
     def __init__(self, cipher=PSK):
         self.cipher = cipher
@@ -237,7 +251,8 @@ class Cache:
         self.new_name = 0
         self.ctx = _new_ctx(cipher)
         _caches[int(ffi.cast("uintptr_t", self.ctx))] = self
-        self.peer = None
+        self.peer = None  # the cache of the other side of handshakes
+        self.peers_session = ffi.NULL
         # has_session needs an SSL that has negotiated its version, since libssl looks for version and id.
         self.probe = self._ssl(b"", server=True)
         self._offer(self.probe, b"")
@@ -249,6 +264,7 @@ class Cache:
         ssl.SSL_free(self.probe)
         ssl.SSL_CTX_free(self.ctx)
         del _caches[int(ffi.cast("uintptr_t", self.ctx))]
+        ssl.SSL_SESSION_free(self.peers_session)
         if self.peer:
             self.peer.close()
 
@@ -335,26 +351,28 @@ class Cache:
         ssl.SSL_free(server)
         return session
 
-    def handshake(self, name, sid, side=SESS_CACHE_SERVER, context=0, resume=None):
-        """A whole handshake, this cache on the side `side`, `sid` being the server's choice (or `resume` the session
-        that the client offers). The session then has the name; returns it with a reference."""
+    def handshake(self, name, sid, side=SESS_CACHE_SERVER, context=0, shut_down=True, resume=False):
+        """A whole handshake, this cache on the side `side`; `sid` is the server's choice. The other side may
+        resume its last session. Returns this side's session, which has the name, with a reference."""
         if self.peer is None:
             self.peer = Cache(self.cipher)
-            self.peer.mode = 0x300 | SESS_CACHE_SERVER
+            self.peer.mode = _NO_INTERNAL | SESS_CACHE_SERVER
         is_server = side == SESS_CACHE_SERVER
         self.next_id = self.peer.next_id = sid
         self.new_name = name
         mine = self._ssl(bytes([context]), is_server)
         other = self.peer._ssl(b"", not is_server)
-        if resume is not None:
-            assert ssl.SSL_set_session(other if is_server else mine, resume)
+        if resume:
+            assert ssl.SSL_set_session(other, self.peers_session)
         self._run(mine, other)
-        self.reused = bool(ssl.SSL_session_reused(mine))
+        assert ssl.SSL_session_reused(mine) == resume
+        ssl.SSL_SESSION_free(self.peers_session)
+        self.peers_session = ssl.SSL_get1_session(other)
         session = ssl.SSL_get1_session(mine)
-        if not self.reused:
-            self._set_name(session, name)
+        self._set_name(session, name)
         for s in mine, other:
-            ssl.SSL_set_shutdown(s, _SENT_AND_RECEIVED_SHUTDOWN)  # else SSL_free removes the session
+            if shut_down:  # else SSL_free removes the session
+                ssl.SSL_set_shutdown(s, _SENT_AND_RECEIVED_SHUTDOWN)
             ssl.SSL_free(s)
         return session
 
@@ -369,8 +387,6 @@ class Cache:
                 while (n := crypto.BIO_read(self._bios[s][1], buffer, 8192)) > 0:
                     crypto.BIO_write(self._bios[to][0], buffer, n)
         del self._bios[a], self._bios[b]
-
-    _bios = {}
 
     def _ssl(self, context, server):
         s = ssl.SSL_new(self.ctx)
@@ -403,5 +419,6 @@ class Cache:
         lambda self, value: ssl.SSL_CTX_ctrl(self.ctx, _SET_CACHE_SIZE, value, ffi.NULL),
     )
     timeout = property(
-        lambda self: ssl.SSL_CTX_get_timeout(self.ctx), lambda self, value: ssl.SSL_CTX_set_timeout(self.ctx, value)
+        lambda self: ssl.SSL_CTX_get_timeout(self.ctx),
+        lambda self, value: ssl.SSL_CTX_set_timeout(self.ctx, value),
     )

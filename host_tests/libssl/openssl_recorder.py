@@ -1,24 +1,27 @@
 """Records what the real libssl does with a session table's operations.
 
-`Recorder.do(op, a, b, c)` turns four small numbers, from a seeded generator or from hypothesis, into one operation that
-is defined in OpenSSL and in sesstab, lets libssl do it, and emits a record:
+`Recorder.do(op, a, b, c)` turns four small numbers, from a seeded generator or from hypothesis, into one
+operation that is defined in OpenSSL and in sesstab, lets libssl do it, and emits a record:
 
     [operation, its arguments, result, callbacks that ran, the state afterwards]
 
 openssl_replayer.py asserts that an engine does the same. A record is JSON: it replays on a board as well.
 
-What is recorded is libssl's doing; three things are our own and are made up for here, so that both sides stand on
-common ground (test_openssl_differences.py asserts each of them, both sides, and more that never occur here):
+What is recorded is libssl's doing. Three things are made up for, so that both sides stand on common ground:
 
   - Capacity. libssl's cache_size is set to one more than ours, since it holds one session fewer than that.
-  - Which session is evicted. libssl evicts the first to expire, one; we all expired ones, else the least recently
-    used. `_make_agree` compares the two choices before each operation that may evict. Where they differ only in the
-    order of sessions that expire together, libssl's order is renewed through SSL_CTX_add_session; where they differ
-    in truth, room is made first by recorded operations.
+  - Which session is evicted. libssl evicts one, the first to expire; we all expired ones, else the least
+    recently used. `_make_agree` compares the two choices before each operation that may evict. Where they
+    differ only in the order of sessions that expire together, libssl's order is renewed through
+    SSL_SESSION_set_time; where they differ in truth, room is made first by recorded operations.
   - A hit with UPDATE_TIME. libssl renews the time when a session is added; the manual says when it is used.
 
-Sessions have numbers, from 1 in each table. Times are relative to the table's start; libssl reads time(), so every
-session's end of life is an hour or more away from it, and what libssl sets to "now" is set to the start.
+Some operations never occur, because the outcomes differ or libssl has none. test_openssl_differences.py
+asserts all of that, both sides.
+
+Sessions have numbers, from 1 in each table. Times are relative to the table's start; libssl reads time(), so
+every session's end of life is an hour or more away from it, and what libssl sets to "now" is set to the
+start.
 """
 
 import random
@@ -30,10 +33,22 @@ HOUR = 3600
 MAY_NEW, MAY_GET, MAY_REMOVE = 1, 2, 4  # which callbacks are set
 NEW_KEEPS, NEW_REMOVES, REMOVE_KEEPS, REMOVE_FREES = 8, 16, 32, 64  # what they do
 NO_AUTO_CLEAR, NO_LOOKUP, NO_STORE, UPDATE_TIME = 0x80, 0x100, 0x200, 0x400
+COUNTERS = "number", "hits", "misses", "timeouts", "cache_full", "cb_hits"
 ALL, CLOCK, AT = 0, 1, 2  # flush
 
 # Ids that share their beginnings, in all sorts of lengths.
-IDS = [bytes(range(32)), bytes(31) + b"\1", bytes(32), bytes(31), b"\0", b"\1", b"abcd", b"abcde", b"abcdefgh" * 4, b"\xff" * 17]
+IDS = [
+    bytes(range(32)),
+    bytes(31) + b"\1",
+    bytes(32),
+    bytes(31),
+    b"\0",
+    b"\1",
+    b"abcd",
+    b"abcde",
+    b"abcdefgh" * 4,
+    b"\xff" * 17,
+]
 
 # Operations and how often the seeded run does them.
 WEIGHTS = {
@@ -77,6 +92,7 @@ class Recorder:
         self.flags = 0
         self.answer = None
         self.log = []
+        self.leaving = set()  # what libssl must evict in the next operation
         self._set_size(capacity)
         self._record("table", [capacity, spare, cache.timeout, cache.mode], 1)
 
@@ -132,7 +148,7 @@ class Recorder:
         if self.flags & REMOVE_FREES and self.sessions[s].held:
             self._free(s)
 
-    # ---- Operations. Each chooses by numbers among what is defined, and does nothing when there is no choice.
+    # ---- Operations. Each chooses by numbers among what is defined, if anything is.
 
     def _do_new(self, a, b, c):
         s, i, (t, timeout), context = self.count + 1, a % len(IDS), self._lifetime(b), c % 2
@@ -155,7 +171,7 @@ class Recorder:
 
     def _do_add(self, a, b, c):
         if s := self._any(a):
-            self._make_agree(s)
+            self._make_agree(self.sessions[s].i, s)
             if s not in self.sessions:  # its removal made the room
                 return
             self._record("add", [s], self.cache.add_session(self.sessions[s].pointer), touched=s)
@@ -172,16 +188,17 @@ class Recorder:
         self.answer = self._choose_answer(i, c)
         stores = self.answer and (self.answer[0] == "added" or not self.cache.mode & NO_STORE)
         if stores and (self.cache.mode & NO_LOOKUP or not self._has(i)):
-            self._make_agree(None, i)
+            self._make_agree(i, self.answer[1] if self.answer[1] in self.sessions else 0)
         pointer = self.cache.get_session(IDS[i], context)
         s = 0
+        touched = self.answer[1] if stores and ["get", i] in self.log else 0
         if pointer is not None:
             s = self.cache.name(pointer)
             self.sessions[s].held += 1
             if self.cache.mode & UPDATE_TIME:
                 self.cache.set_session_time(pointer, self.start)
-        given = self.answer[1] if stores and ["get", i] in self.log else 0
-        self._record("get", [i, int(context), self.answer or 0], s, touched=given, used=s)
+                touched = s
+        self._record("get", [i, int(context), self.answer or 0], s, touched=touched, used=s)
 
     def _do_flush(self, a, b, c):
         kind, now = a % 3, 0
@@ -194,7 +211,8 @@ class Recorder:
     def _do_time(self, a, b, c):
         if s := self._any(a):
             pointer = self.sessions[s].pointer
-            choices = [t for t in range(0, -31 * HOUR, -HOUR) if self._allowed(t, self.cache.session_timeout(pointer))]
+            timeout = self.cache.session_timeout(pointer)
+            choices = [t for t in range(0, -31 * HOUR, -HOUR) if self._allowed(t, timeout)]
             if choices:
                 t = choices[b % len(choices)]
                 self.cache.set_session_time(pointer, self.start + t)
@@ -235,7 +253,7 @@ class Recorder:
             return
         stores = int(self.cache.mode & side and not self.cache.mode & NO_STORE)
         if stores:
-            self._make_agree(None, i)
+            self._make_agree(i)
         self.count = s = self.count + 1
         self.made = i, context
         pointer = self.cache.handshake(s, IDS[i], side, context)
@@ -293,8 +311,8 @@ class Recorder:
         return t <= 0 and timeout >= HOUR <= abs(end) and (not self.alike or end < 0 or end == 24 * HOUR)
 
     def _choose_answer(self, i, c):
-        """What on_get will give, should it be asked: nothing, a session that is held (with a new reference, or giving
-        the caller's own away), or one made then, which on_get itself may add."""
+        """What on_get will give, should it be asked: nothing, a session that is held (with a new reference,
+        or giving the caller's own away), or one made then, which on_get itself may add."""
         kind = ["", "held", "given", "made", "added"][c % 5]
         c //= 5
         if not self.flags & MAY_GET or not kind:
@@ -310,32 +328,34 @@ class Recorder:
         return [kind, choices[c % len(choices)]] if choices else None
 
     def _may_give(self, s, i):
-        session = self.sessions.get(s)
-        if session is None or session.i != i or not session.held or not self.cache.is_resumable(session.pointer):
+        session = self.sessions[s]
+        if session.i != i or not self.cache.is_resumable(session.pointer):
             return False
         return session.expiry > 0 or not self.cache.mode & UPDATE_TIME
 
     # ---- Eviction: where libssl's order and ours agree
 
-    def _make_agree(self, s, i=None):
-        """Before session `s`, or one with id `i`, is added: sees to it that both evict the same sessions."""
+    def _make_agree(self, i, s=0):
+        """Before a session with id `i`, maybe `s`, is added: sees to it that both evict the same sessions."""
         while True:
-            stays = [m for m in self.lru if m != s and self.sessions[m].i != (i if s is None else self.sessions[s].i)]
+            stays = [m for m in self.lru if self.sessions[m].i != i]
             if s in self.lru or len(stays) < self.size:
                 return
             many = len(stays) + 1 - self.size
             ours = self._our_choice(stays, many)
             if self._libssl_choice(stays, many, key=lambda m: self.sessions[m].order) == ours:
                 self.evictions["alike"] += 1
+                self.leaving = ours
                 return
             if self._libssl_choice(stays, many, key=lambda m: -self.lru.index(m)) == ours:
                 self._renew_order()
                 self.evictions["order renewed"] += 1
+                self.leaving = ours
                 return
             self.evictions["room made"] += 1
             victim = next((m for m in stays if self.sessions[m].expiry < 0), stays[-1])
             self._record("remove", [victim], self.cache.remove_session(self.sessions[victim].pointer))
-            if s is not None and s not in self.sessions:
+            if s and s not in self.sessions:
                 return
 
     def _our_choice(self, stays, many):
@@ -349,12 +369,10 @@ class Recorder:
         return set(sorted(stays, key=lambda m: (self.sessions[m].expiry, key(m)))[:many])
 
     def _renew_order(self):
-        mode = self.cache.mode
-        self.cache.mode = mode & ~UPDATE_TIME
         for m in reversed(self.lru):
-            assert self.cache.add_session(self.sessions[m].pointer) == 0
+            pointer = self.sessions[m].pointer
+            self.cache.set_session_time(pointer, self.cache.session_time(pointer))
             self._touch(m)
-        self.cache.mode = mode
 
     def _touch(self, s):
         self.orders += 1
@@ -363,13 +381,16 @@ class Recorder:
     # ---- The record
 
     def _record(self, op, args, result, touched=0, used=0):
-        """`touched`: the session that libssl put into its place again; `used`: the one that ours makes the most recent."""
+        """`touched`: the session that libssl put into its place anew; `used`: the one that is now the most
+        recently used in ours."""
         openssl.check_callbacks()
         members = {self.cache.name(p) for p in self.cache.sessions()}
+        assert not self.leaving & members, "the recorder misjudges libssl's order of eviction"
+        self.leaving = set()
         entered = members.difference(self.lru)
         self._account_for_frees(members)
         for s in self.sessions:
-            self._normalise(s)
+            self._normalise(s, s == touched)
         if touched in members:
             self._touch(touched)
         self.lru = [m for m in self.lru if m in members]
@@ -388,18 +409,22 @@ class Recorder:
             del self.sessions[s]
         self.cache.freed.clear()
 
-    def _normalise(self, s):
+    def _normalise(self, s, touched):
+        """A time that is now becomes the start. It may be a second less, since time() may lag behind a better
+        clock, and newer libssl also keeps a fraction of it, unseen. Setting a time puts a session into its
+        place; SSL_CTX_add_session of one that is there does so in 3.0, and no more in 3.5."""
         session = self.sessions[s]
         t = self.cache.session_time(session.pointer)
-        if t != self.start and abs(t - self.start) < HOUR / 2:  # now; time() may even lag behind a better clock
-            t = self.start
+        if t != self.start and abs(t - self.start) < HOUR / 2:
+            t, touched = self.start, True
+        if touched:
             self.cache.set_session_time(session.pointer, t)
         session.expiry = t - self.start + self.cache.session_timeout(session.pointer)
 
     def _state(self, members):
         cache = self.cache
         has = sum(cache.has_session(sid) << i for i, sid in enumerate(IDS))
-        counters = [cache.counter(k) for k in ("number", "hits", "misses", "timeouts", "cache_full", "cb_hits")]
+        counters = [cache.counter(name) for name in COUNTERS]
         sessions = []
         for s, x in self.sessions.items():
             t, timeout = cache.session_time(x.pointer) - self.start, cache.session_timeout(x.pointer)

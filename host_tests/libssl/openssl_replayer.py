@@ -28,12 +28,12 @@ class Replayer:
         op, args, result, log, state = record
         self.log = []
         got = getattr(self, "do_" + op)(*args)
-        assert got == result, "%s%s: libssl %s, engine %s" % (op, args, result, got)
+        assert got == result, f"{op}{args}: libssl {result}, engine {got}"
         got = in_no_order(self.log)
         log = in_no_order(log)
-        assert got == log, "%s%s: callbacks: libssl %s, engine %s" % (op, args, log, got)
+        assert got == log, f"{op}{args}: callbacks: libssl {log}, engine {got}"
         got = self.state(state)
-        assert got == state, "%s%s: state: libssl %s, engine %s" % (op, args, state, got)
+        assert got == state, f"{op}{args}: state: libssl {state}, engine {got}"
 
     def state(self, expected):
         table = self.table
@@ -61,7 +61,7 @@ class Replayer:
             sessions.append([s, refs, table.session_time(h) - BASE, table.session_timeout(h)])
         for s in list(self.handles):
             if s not in alive:  # libssl has freed it
-                assert table.session_refs(self.handles[s]) == 0, "session %d is not freed" % s
+                assert table.session_refs(self.handles[s]) == 0, f"session {s} is not freed"
                 del self.names[self.handles.pop(s)], self.held[s]
         return [counters, has, order, sessions]
 
@@ -77,7 +77,7 @@ class Replayer:
         return h
 
     def know(self, s, h, held):
-        assert h not in self.names, "handle %d is given out twice" % h
+        assert h not in self.names, f"handle {h} is given out twice"
         self.handles[s] = h
         self.names[h] = s
         self.held[s] = held  # references that this program holds
@@ -153,7 +153,7 @@ class Replayer:
         s = self.number(h)
         self.held[s] += 1
         assert self.table.session_data(h, self.buffer) == 48
-        assert self.buffer == data_of(s), "session %d has another's data" % s
+        assert self.buffer == data_of(s), f"session {s} has another's data"
         assert self.table.session_context(h) == context
         return s
 
@@ -194,7 +194,8 @@ class Replayer:
 
 
 def in_no_order(log):
-    """A callback log with the neighbouring removals sorted: libssl removes the first to expire first, we by slot."""
+    """A callback log with neighbouring removals sorted: libssl removes the first to expire first, we by
+    slot."""
     out = []
     removed = []
     for entry in log:
@@ -203,7 +204,8 @@ def in_no_order(log):
             continue
         out += [sorted(removed), entry]
         removed = []
-    return out + [sorted(removed)]
+    out.append(sorted(removed))
+    return out
 
 
 def replay(lines, table_class):
@@ -216,18 +218,22 @@ def replay(lines, table_class):
         try:
             replayer.step(json.loads(line))
         except AssertionError as e:
-            raise AssertionError("record %d: %s" % (n + 1, e))
+            raise AssertionError(f"record {n + 1}: {e}") from None
         n += 1
     return n
 
 
-def main(path, engine):
+def table_class(engine):
     if engine == "pure":
         from sesstab.pure import SessionTable
     else:
         from _sesstab import SessionTable
+    return SessionTable
+
+
+def main(path, engine):
     with open(path) as f:
-        print("%s: %d records alike" % (engine, replay(f, SessionTable)))
+        print(f"{engine}: {replay(f, table_class(engine))} records alike")
 
 
 if __name__ == "__main__":
