@@ -395,15 +395,15 @@ static void reset(sesstab_t *t)
     forget_times(t);
 }
 
-/* Makes the hash's key of the seed: xorshift with 64 bits of state (Marsaglia), and a Weyl sequence against zeros. */
+/* Makes the hash's key of the seed, by a permutation of 64 bits that is run over and over. The first pass makes up
+ * for a poor seed. */
 static void make_key(sesstab_t *t)
 {
     uint32_t x = t->config.seed[0], y = t->config.seed[1];
-    for (uint32_t i = 0; i < 2 * WORDS; i++) {
-        uint32_t z = x ^ x << 10;
-        x = y;
-        y ^= y >> 10 ^ z ^ z >> 13;
-        t->key[i] = y + i * 0x9e3779b9u;
+    for (unsigned i = 0; i < 4 * WORDS; i++) {
+        x = (x ^ x >> 15) * 0x9e3779b1u + y;
+        y = (y ^ y >> 13) * 0x85ebca6bu + x;
+        t->key[i % (2 * WORDS)] = y;
     }
 }
 
@@ -668,6 +668,11 @@ uint32_t sesstab_session_refs(sesstab_t *t, sesstab_handle_t h)
 }
 
 /* ---- Settings and statistics ---- */
+
+sesstab_config_t *sesstab_settings(sesstab_t *t)
+{
+    return &t->config;
+}
 
 uint32_t sesstab_get_timeout(const sesstab_t *t)
 {

@@ -38,7 +38,8 @@
 extern "C" {
 #endif
 
-/* Limits. A slot takes 46 bytes and the data, rounded up to a multiple of 4, and a few bytes of index. */
+/* Limits. A slot takes 46 bytes and the data, rounded up to a multiple of 4, and 4 bytes of links; with more than
+ * 255 slots, 8 bytes of links. */
 #define SESSTAB_ID_MAX 32u       /* bytes; RFC 5246 section 7.4.1.2 */
 #define SESSTAB_DATA_MAX 2047u   /* bytes */
 #define SESSTAB_SLOTS_MAX 65535u /* capacity + spare */
@@ -192,10 +193,12 @@ uint32_t sesstab_session_refs(sesstab_t *t, sesstab_handle_t h);
 
 /* ---- Settings and statistics: SSL_CTX_set_timeout(3), SSL_CTX_sess_number(3) ---- */
 
+/* The table's settings, as they are now. Through the pointer only arg, clock and the callbacks may be changed. */
+sesstab_config_t *sesstab_settings(sesstab_t *t);
 uint32_t sesstab_get_timeout(const sesstab_t *t);
 void sesstab_set_timeout(sesstab_t *t, uint32_t timeout); /* for sessions made from now on */
 uint32_t sesstab_get_mode(const sesstab_t *t);
-void sesstab_set_mode(sesstab_t *t, uint32_t mode);
+void sesstab_set_mode(sesstab_t *t, uint32_t mode); /* unknown flags are dropped */
 /* How many sessions the table may hold, 1 to capacity. Setting 0, or more than the capacity, sets the capacity.
  * A smaller value takes effect at the next add_session. */
 uint32_t sesstab_sess_get_cache_size(const sesstab_t *t);

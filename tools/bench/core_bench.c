@@ -15,7 +15,7 @@
 
 #include "sesstab.h"
 
-enum { HIT, MISS, INSERT, OPERATIONS, SIZE_MAX_SLOTS = 65535, ROUNDS_MAX = 200, KEYS = 4096 };
+enum { HIT, MISS, INSERT, OPERATIONS, SLOTS_MAX = 65535, ROUNDS_MAX = 200, KEYS = 4096 };
 
 static const char *const names[OPERATIONS] = {"hit", "miss", "insert when full"};
 
@@ -187,9 +187,9 @@ static void bench(uint32_t size, int rounds)
     static bench_t b;
     static session_id fresh[KEYS];
     static double times[2][OPERATIONS][ROUNDS_MAX];
-    uint16_t spare = size < SIZE_MAX_SLOTS ? 2 : 1;
+    uint16_t spare = size < SLOTS_MAX ? 2 : 1;
     /* OpenSSL 3 keeps one session fewer than its cache size. */
-    uint16_t capacity = (uint16_t)(size < SIZE_MAX_SLOTS ? size : size - 1);
+    uint16_t capacity = (uint16_t)(size < SLOTS_MAX ? size : size - 1);
     sesstab_config_t config = {.capacity = capacity, .spare = spare, .data_size = 50, .timeout = 7200,
         .mode = SESSTAB_CACHE_SERVER, .seed = {(uint32_t)random_word(), (uint32_t)random_word()}, .clock = clock_of};
     size_t memory_size = sesstab_size(capacity, spare, 50);
@@ -258,8 +258,12 @@ int main(int argc, char **argv)
         fail("rounds: 1 to 200");
     if (!load_libssl())
         fail("libssl.so.3 cannot be loaded");
-    for (int i = 2; i < argc; i++)
-        bench((uint32_t)atoi(argv[i]), rounds);
+    for (int i = 2; i < argc; i++) {
+        int size = atoi(argv[i]);
+        if (size < 2 || size > SLOTS_MAX)
+            fail("size: 2 to 65535");
+        bench((uint32_t)size, rounds);
+    }
     for (size_t i = 0; argc <= 2 && i < sizeof sizes / sizeof *sizes; i++)
         bench(sizes[i], rounds);
     return 0;

@@ -1,0 +1,230 @@
+"""How the C core compiles: without warnings, without libc, within its budgets."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import _sesstab
+import pytest
+
+CORE = _sesstab.CORE
+SOURCE = CORE / "sesstab.c"
+FLAGS = ["-std=c99", "-pedantic", *_sesstab.WARNINGS]
+CORTEX_M0 = ["-mcpu=cortex-m0plus", "-mthumb", "-Os"]
+ARM_FOLDERS = [_sesstab.ROOT / "build" / "arm-gcc" / "usr" / "bin"]
+TEXT_BUDGET = 2800  # bytes on Cortex-M0+ at -Os
+STACK_BUDGET = 320  # bytes on Cortex-M0+ at -Os, callbacks not included
+
+
+def compile_core(compiler, flags, out):
+    subprocess.run([compiler, *FLAGS, *flags, "-c", str(SOURCE), "-o", str(out)], check=True, cwd=out.parent)
+    return out
+
+
+def run(*command):
+    return subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture
+def arm():
+    """Runs a tool of the compiler for Cortex-M."""
+    folders = [shutil.which("arm-none-eabi-gcc")] + [str(f / "arm-none-eabi-gcc") for f in ARM_FOLDERS]
+    found = next((f for f in folders if f and Path(f).exists()), None)
+    if not found:
+        pytest.skip(
+            "arm-none-eabi-gcc is neither on PATH nor under build/arm-gcc: tools/setup/arm_gcc.sh gets it"
+        )
+    return lambda tool: str(Path(found).with_name(f"arm-none-eabi-{tool}"))
+
+
+def compilers():
+    return ["gcc", *[c for c in ("clang", "clang-14") if shutil.which(c)][:1]]
+
+
+@pytest.mark.parametrize("compiler", compilers())
+@pytest.mark.parametrize("level", ["-O0", "-Os", "-O2", "-O3"])
+def test_compiles_without_warnings_and_needs_no_symbol(compiler, level, tmp_path):
+    out = compile_core(compiler, [level, "-fno-stack-protector"], tmp_path / "core.o")
+    assert run("nm", "-u", out) == ""
+
+
+def test_position_independent_code_needs_no_relocated_data(tmp_path):
+    """A dynamic native module can have neither data with pointers nor tables of jumps."""
+    out = compile_core(
+        "gcc",
+        ["-O2", "-fpic", "-fno-stack-protector", "-fno-asynchronous-unwind-tables"],
+        tmp_path / "core.o",
+    )
+    relocated = re.findall(r"Relocation section '\.rela?(\S+)'", run("readelf", "-r", "-W", out))
+    assert set(relocated) <= {".text"}
+    writable = [
+        line for line in run("readelf", "-S", "-W", out).splitlines() if re.search(r"\s(WA|WAT)\s", line)
+    ]
+    assert all(re.search(r"\.(data|bss)\s+\S+\s+\S+\s+\S+\s+000000\s", line) for line in writable), writable
+
+
+def test_cpp_can_include_the_header(tmp_path):
+    program = tmp_path / "use.cpp"
+    program.write_text('#include "sesstab.h"\nsize_t f() { return sesstab_size(8, 2, 50); }\n')
+    subprocess.run(
+        ["g++", "-Wall", "-Wextra", "-Werror", f"-I{CORE}", "-c", str(program), "-o", str(tmp_path / "o")],
+        check=True,
+    )
+
+
+def test_text_on_cortex_m0_is_within_its_budget(arm, tmp_path):
+    out = compile_core(arm("gcc"), CORTEX_M0, tmp_path / "core.o")
+    text, data, bss = map(int, run(arm("size"), out).splitlines()[1].split()[:3])
+    print(f"text {text}")
+    assert 1000 < text <= TEXT_BUDGET
+    assert (data, bss) == (0, 0)
+    assert run(arm("nm"), "-u", out) == ""
+
+
+def read_call_graph(text):
+    """gcc's -fcallgraph-info=su: each function's stack, and whom it calls."""
+    stack = {
+        name: int(size)
+        for name, size in re.findall(r'node: \{ title: "([^"]*)".*?\\n(\d+) bytes \(static\)', text)
+    }
+    calls = {name: set() for name in stack}
+    for caller, callee in re.findall(r'edge: \{ sourcename: "([^"]*)" targetname: "([^"]*)"', text):
+        if callee != "__indirect_call":  # a callback
+            calls[caller].add(callee)
+    return stack, calls
+
+
+def deepest(name, stack, calls, path=()):
+    assert name not in path, f"recursion: {path}"
+    return stack[name] + max((deepest(c, stack, calls, (*path, name)) for c in calls[name]), default=0)
+
+
+def test_stack_on_cortex_m0_is_bounded(arm, tmp_path):
+    compile_core(arm("gcc"), [*CORTEX_M0, "-fcallgraph-info=su"], tmp_path / "core.o")
+    stack, calls = read_call_graph(next(tmp_path.glob("*.ci")).read_text())
+    assert any(name.endswith("sesstab_get_session") for name in stack)
+    depths = {name: deepest(name, stack, calls) for name in stack}
+    worst = max(depths, key=depths.get)
+    print(f"stack {depths[worst]} ({worst})")
+    assert depths[worst] <= STACK_BUDGET
+
+
+def build_and_run(program, tmp_path, *flags):
+    source = tmp_path / "program.c"
+    source.write_text(program)
+    warnings = ["-Wall", "-Wextra", "-Werror", "-Wconversion"]
+    command = ["gcc", "-std=c99", *warnings, f"-I{CORE}", *flags, source, SOURCE, "-o", tmp_path / "program"]
+    subprocess.run(list(map(str, command)), check=True)
+    return run(tmp_path / "program")
+
+
+def test_declared_memory_has_the_size_that_is_needed(tmp_path):
+    capacities = [1, 2, 3, 5, 8, 16, 31, 64, 100, 252, 253, 254, 255, 256, 257, 1000, 32767]
+    sizes = [(c, s, d) for c in capacities for s in (0, 1, 2, 3, 300) for d in (1, 2, 3, 4, 49, 50, 51)]
+    declarations = "".join(
+        f"static SESSTAB_MEMORY(m{i}, {c}, {s}, {d});\n" for i, (c, s, d) in enumerate(sizes)
+    )
+    checks = "".join(
+        f"    check(sizeof m{i}, SESSTAB_SIZE({c}, {s}, {d}), sesstab_size({c}, {s}, {d}), m{i});\n"
+        for i, (c, s, d) in enumerate(sizes)
+    )
+    program = f"""
+#include <stdio.h>
+#include "sesstab.h"
+{declarations}
+static int checked;
+static void check(size_t declared, size_t constant, size_t needed, void *memory)
+{{
+    if (declared >= needed && declared < needed + 8 && constant == needed && (size_t)memory % 8 == 0)
+        checked++;
+}}
+int main(void)
+{{
+{checks}    printf("%d", checked);
+    return 0;
+}}
+"""
+    assert build_and_run(program, tmp_path) == str(len(sizes))
+
+
+OPENSSL_PROGRAM = r"""
+#include <stdio.h>
+#include "sesstab_openssl.h"
+
+static uint32_t now = 1000;
+static int events[3];
+
+static uint32_t seconds(void *arg) { return *(uint32_t *)arg; }
+static int on_new(void *arg, SSL_SESSION s) { (void)arg, (void)s; events[0]++; return 0; }
+static SSL_SESSION on_get(void *arg, const uint8_t *id, size_t n)
+{
+    (void)arg, (void)id, (void)n;
+    events[1]++;
+    return 0;
+}
+static void on_remove(void *arg, SSL_SESSION s) { (void)arg, (void)s; events[2]++; }
+
+#define CHECK(x) do { if (!(x)) { printf("line %d: " #x, __LINE__); return 1; } } while (0)
+
+int main(void)
+{
+    static SESSTAB_MEMORY(memory, 4, 2, 50);
+    sesstab_config_t config = {.capacity = 4, .spare = 2, .data_size = 50, .timeout = 100,
+        .mode = SSL_SESS_CACHE_SERVER, .clock = seconds, .arg = &now};
+    SSL_CTX *ctx = SSL_CTX_new(memory, sizeof memory, &config);
+    const uint8_t id[] = "identity";
+    unsigned n;
+    CHECK(ctx);
+    SSL_CTX_sess_set_new_cb(ctx, on_new);
+    SSL_CTX_sess_set_get_cb(ctx, on_get);
+    SSL_CTX_sess_set_remove_cb(ctx, on_remove);
+    SSL_SESSION s = SSL_SESSION_new(ctx, id, 8, id, 3, SESSTAB_DEFAULT_TIMEOUT, 0);
+    CHECK(s && SSL_SESSION_up_ref(ctx, s) == 1);
+    CHECK(SSL_add_session(ctx, s) == 1 && SSL_CTX_add_session(ctx, s) == 0);
+    CHECK(SSL_has_matching_session_id(ctx, id, 8) == 1 && SSL_has_matching_session_id(ctx, id, 7) == 0);
+    CHECK(SSL_SESSION_get_id(ctx, s, &n)[0] == 'i' && n == 8);
+    CHECK(SSL_SESSION_get_time(ctx, s) == 1000 && SSL_SESSION_set_time(ctx, s, 999) == 999);
+    CHECK(SSL_SESSION_get_time(ctx, s) == 999);
+    CHECK(SSL_SESSION_get_timeout(ctx, s) == 100 && SSL_SESSION_set_timeout(ctx, s, 50) == 1);
+    CHECK(SSL_SESSION_get_timeout(ctx, s) == 50);
+    CHECK(SSL_CTX_set_timeout(ctx, 200) == 100 && SSL_CTX_get_timeout(ctx) == 200);
+    CHECK(SSL_CTX_sess_set_cache_size(ctx, 3) == 4 && SSL_CTX_sess_get_cache_size(ctx) == 3);
+    CHECK(SSL_CTX_sess_number(ctx) == 1);
+    CHECK(sesstab_get_session(ctx, id, 8, 0) == s && SSL_CTX_sess_hits(ctx) == 1);
+    CHECK(sesstab_get_session(ctx, id, 7, 0) == 0 && SSL_CTX_sess_misses(ctx) == 1 && events[1] == 1);
+    CHECK(SSL_CTX_sess_cb_hits(ctx) == 0 && SSL_CTX_sess_cache_full(ctx) == 0);
+    CHECK(SSL_CTX_sess_timeouts(ctx) == 0);
+    CHECK(sesstab_update_cache(ctx, s, SSL_SESS_CACHE_SERVER) == 0 && events[0] == 1);
+    CHECK(SSL_CTX_sess_accept(ctx) == 2 && SSL_CTX_sess_accept_good(ctx) == 2);
+    CHECK(SSL_CTX_sess_connect(ctx) == 0);
+    CHECK(SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT) == SSL_SESS_CACHE_SERVER);
+    CHECK(SSL_CTX_get_session_cache_mode(ctx) == SSL_SESS_CACHE_CLIENT);
+    CHECK(SSL_CTX_sess_connect_good(ctx) == 2);
+    CHECK(SSL_remove_session(ctx, s) == 1 && SSL_CTX_remove_session(ctx, s) == 0 && events[2] == 2);
+    CHECK(SSL_CTX_add_session(ctx, s) == 1);
+    SSL_CTX_flush_sessions(ctx, 2000);
+    CHECK(events[2] == 3 && SSL_CTX_sess_number(ctx) == 0);
+    for (int i = 0; i < 3; i++)
+        SSL_SESSION_free(ctx, s);
+    CHECK(SSL_SESSION_get_time(ctx, s) == 0 && SSL_SESSION_set_time(ctx, s, 5) == 0);
+    CHECK(SSL_SESSION_get_id(ctx, s, NULL) == NULL);
+    SSL_CTX_free(ctx);
+    printf("done");
+    return 0;
+}
+"""
+
+
+def test_openssl_names_do_what_they_say(tmp_path):
+    assert build_and_run(OPENSSL_PROGRAM, tmp_path) == "done"
+
+
+def test_openssl_names_refuse_to_meet_openssl(tmp_path):
+    program = tmp_path / "both.c"
+    program.write_text('#define OPENSSL_SSL_H\n#include "sesstab_openssl.h"\n')
+    done = subprocess.run(
+        ["gcc", f"-I{CORE}", "-c", str(program)], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode != 0
+    assert "include either it or openssl/ssl.h" in done.stderr
