@@ -83,9 +83,9 @@ def _check_type(value, types, message):
 
 
 def _check_range(value, least, most, name):
-    _check_type(value, _INTS, name + " must be an int")
+    _check_type(value, _INTS, name)
     if not least <= value <= most:
-        raise ValueError("%s: %d is not in %d to %d" % (name, value, least, most))
+        raise ValueError("%s, %d to %d; not %d" % (name, least, most, value))
 
 
 def _check_mode(mode):
@@ -123,10 +123,10 @@ class SessionTable:
         return lists + arrays + states + _blocks(_KEY) + 160 * word
 
     def __init__(self, capacity, spare=2, data_size=50, timeout=7200, mode=SESS_CACHE_SERVER, clock=None):
-        _check_range(capacity, 1, _SLOTS_MAX, "capacity")
-        _check_range(spare, 0, _SLOTS_MAX - capacity, "spare")
-        _check_range(data_size, 1, _DATA_MAX, "data_size")
-        _check_range(timeout, 0, _TIMEOUT_MAX, "timeout")
+        _check_range(capacity, 1, _SLOTS_MAX, "capacity must be an int")
+        _check_range(spare, 0, _SLOTS_MAX - capacity, "spare must be an int")
+        _check_range(data_size, 1, _DATA_MAX, "data_size must be an int")
+        _check_range(timeout, 0, _TIMEOUT_MAX, "timeout must be an int")
         _check_mode(mode)
         _check_callback(clock)
         capacity = int(capacity)  # which may be a bool
@@ -614,7 +614,7 @@ class SessionTable:
 
     @timeout.setter
     def timeout(self, value):
-        _check_range(value, 0, _TIMEOUT_MAX, "timeout")
+        _check_range(value, 0, _TIMEOUT_MAX, "timeout must be an int")
         self._timeout = value
 
     @property
