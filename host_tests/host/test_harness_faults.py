@@ -112,7 +112,7 @@ def test_fault_is_typed_and_in_time_and_then_the_board_works(
         with pytest.raises(error, match=text) as caught:
             board.exec("print('something longer than a window')", timeout=0.5)
         assert type(caught.value) is error
-        assert time.monotonic() - start < 1
+        assert time.monotonic() - start < 2
         assert fake.port in str(caught.value)
         assert board.exec("print('fine')", timeout=3) == b"fine\r\n"
 
@@ -122,7 +122,7 @@ def test_silent_port_is_no_answer() -> None:
         start = time.monotonic()
         with pytest.raises(NoAnswer, match=r"no answer in 0\.7 s; is another program using it\?"):
             board.exec("1", timeout=0.7)
-        assert 0.7 <= time.monotonic() - start < 1.2
+        assert 0.7 <= time.monotonic() - start < 2
 
 
 def test_port_that_reads_nothing_is_no_answer() -> None:
@@ -131,7 +131,7 @@ def test_port_that_reads_nothing_is_no_answer() -> None:
         start = time.monotonic()
         with pytest.raises(NoAnswer, match=r"took no input for 0\.5 s"):
             board.line.send(bytes(1_000_000), Deadline(0.5))
-        assert 0.5 <= time.monotonic() - start < 1
+        assert 0.5 <= time.monotonic() - start < 2
     os.close(master)
     os.close(slave)
 
@@ -265,7 +265,7 @@ def test_port_that_cannot_be_polled_keeps_its_deadlines() -> None:
     assert line.receive(1) == b"hello"
     start = time.monotonic()
     assert line.receive(0.2) == b""
-    assert 0.2 <= time.monotonic() - start < 0.5
+    assert 0.2 <= time.monotonic() - start < 1
     line.close()
 
 
@@ -275,7 +275,7 @@ def test_write_that_blocks_on_a_port_that_cannot_be_polled(monkeypatch: pytest.M
     start = time.monotonic()
     with pytest.raises(NoAnswer, match=r"took no input for 0\.3 s"):
         line.send(b"hello", Deadline(0.3))
-    assert time.monotonic() - start < 0.6
+    assert time.monotonic() - start < 1.5
 
     def fail(data: bytes) -> None:
         raise serial.SerialException("gone")
