@@ -28,7 +28,8 @@ typedef struct {
 } session_layout_t;
 
 /* A SessionTable is one block of the garbage-collected heap, the core's table included: nothing else is allocated
- * for as long as it lives. The core holds no pointers that the garbage collector would have to know. */
+ * for as long as it lives. The core holds no pointers that the garbage collector would have to know. A table that
+ * is collected is not overwritten, for dynamic modules have no finalisers: clear() it before letting go of it. */
 typedef struct {
     mp_obj_base_t base;
     mp_obj_t module;    /* keeps the module's qstr table when someone deletes the module from sys.modules */

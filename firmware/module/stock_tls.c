@@ -182,7 +182,7 @@ static mp_obj_t tls_context(mp_obj_t tls, mp_obj_t ctx) {
         mp_load_method_maybe(ctx, MP_QSTR__context, inner);
     }
     if (inner[0] == MP_OBJ_NULL || inner[1] != MP_OBJ_NULL || MP_OBJ_FROM_PTR(mp_obj_get_type(inner[0])) != type) {
-        RAISE_ABOUT(&mp_type_TypeError, "attach needs a tls.SSLContext or an ssl.SSLContext, got %s",
+        RAISE_ABOUT(&mp_type_TypeError, "a tls.SSLContext or an ssl.SSLContext is needed, got %s",
             MP_OBJ_FROM_PTR(mp_obj_get_type(ctx)));
     }
     return inner[0];
@@ -410,7 +410,9 @@ static bool layout_holds(const attachment_t *a, const uint8_t *session, const ui
     session_layout_t seen;
     bool known = find_layout(a, session, id, id_len, &seen);
     if (layout->state == LAYOUT_NOT_SEEN) {
-        *layout = seen;
+        if (known) {
+            *layout = seen;
+        }
         layout->state = known ? LAYOUT_KNOWN : LAYOUT_UNKNOWN;
     }
     return known && layout->state == LAYOUT_KNOWN && seen.id == layout->id && seen.endpoint == layout->endpoint
