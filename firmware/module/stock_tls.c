@@ -45,12 +45,13 @@
  * later, the handshakes stay full ones, and calling attach() again raises RuntimeError. f_get_cache writes into a
  * session only where this check has been.
  *
- * CLIENT CERTIFICATES. A resumed handshake asks for none. So only contexts whose verify_mode is CERT_NONE are served,
- * which is looked up again in every callback, and each attached context has a number of its own, under which its
+ * CLIENT CERTIFICATES. A resumed handshake asks for none. So only contexts whose verify_mode is CERT_NONE are
+ * served, which is looked up again in every callback, and each attached context has a number of its own, under which its
  * sessions are stored: what one context stored, another never finds.
  *
- * LIFETIME. p_cache points to the head of an attachment, a block on the garbage-collected heap. It holds the table and
- * the context, and the collector finds it by scanning the context. So the table lives as long as an attached context.
+ * LIFETIME. p_cache points to the head of an attachment, a block on the garbage-collected heap. It holds the table
+ * and the context, and the collector finds it by scanning the context. So the table lives as long as a context that
+ * is attached to it.
  */
 #include "module.h"
 #include "py/objarray.h"
