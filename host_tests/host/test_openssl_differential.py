@@ -11,6 +11,7 @@ import sys
 from itertools import islice
 from pathlib import Path
 
+import openssl_cache as openssl
 import openssl_recorder as recorder
 import openssl_replayer as replayer
 import pytest
@@ -22,6 +23,7 @@ from sesstab_tools.virtual import find_micropython
 ROOT = Path(__file__).resolve().parents[2]
 REPLAYER = ROOT / "host_tests" / "libssl" / "openssl_replayer.py"
 SEED = 20240229
+SID = bytes(range(32))
 NUMBER = st.integers(0, 65535)
 
 
@@ -36,7 +38,7 @@ def trace(request, tmp_path_factory):
     path = tmp_path_factory.mktemp("libssl") / "trace"
     with path.open("w") as file:
         done = recorder.record(request.param, SEED, lambda entry: print(json.dumps(entry), file=file))
-    print(f"{recorder.openssl.VERSION}, seed {SEED}: {done.count} records, evictions {done.evictions}")
+    print(f"{openssl.VERSION}, seed {SEED}: {done.count} records, evictions {done.evictions}")
     assert done.evictions["alike"] > request.param // 100, "too few evictions are libssl's own choice"
     return path
 
@@ -80,6 +82,48 @@ def replay_elsewhere(program, path, engine, environment):
         timeout=600,
     )
     assert run.returncode == 0 and "records alike" in run.stdout, run.stdout + run.stderr[-4000:]
+
+
+@engines
+def test_update_time_makes_an_expired_session_fresh_when_on_get_gives_it(engine):
+    records = []
+    libssl = recorder.Recorder(records.append)
+    libssl.table(1, 1, True)
+    libssl.do("callbacks", recorder.MAY_GET)
+    libssl.cache.mode = openssl.SESS_CACHE_SERVER | recorder.UPDATE_TIME
+    libssl.record("mode", [libssl.cache.mode], libssl.cache.mode)
+    libssl.get(0, 0, ["made", 1, 0, -3 * recorder.HOUR, recorder.HOUR, 0])
+    libssl.end()
+    assert records[4][:3] == ["get", [0, 0, ["made", 1, 0, -10800, 3600, 0]], 1]
+    assert replayer.replay(map(json.dumps, records), replayer.table_class(engine)) == len(records)
+
+
+@engines
+@pytest.mark.parametrize("cipher", [openssl.PSK, openssl.CERTIFICATE], ids=["psk", "certificate"])
+@pytest.mark.parametrize("side", [1, 2], ids=["client", "server"])
+@pytest.mark.parametrize("mode", [0, 1, 2, 3, 0x201, 0x202, 0x203, 0x303, 0x83, 0x403])
+@pytest.mark.parametrize("keeps", [0, 1])
+def test_a_full_handshake_stores_and_tells_alike(engine, cipher, side, mode, keeps):
+    log = []
+    cache = openssl.Cache(cipher)
+    cache.mode = mode
+    cache.on_new = lambda session: log.append("new") or keeps
+    cache.set_callbacks(True, False, True)
+    openssl.Cache.freed.clear()
+    session = cache.handshake(1, SID, side)
+    cache.free(session)
+    theirs = log[:], cache.number, openssl.Cache.freed == [1]
+    if keeps and log:
+        cache.free(session)
+    cache.close()
+
+    log.clear()
+    table = replayer.table_class(engine)(4, 4, 48, 7200, mode)
+    table.on_new = lambda table, h: log.append("new") or keeps
+    h = table.new_session(SID, bytes(48))
+    table.update_cache(h, side)
+    table.free(h)
+    assert (log, table.sess_number(), table.session_refs(h) == 0) == theirs
 
 
 class AgainstLibssl(RuleBasedStateMachine):

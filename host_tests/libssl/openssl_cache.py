@@ -351,9 +351,12 @@ class Cache:
         ssl.SSL_free(server)
         return session
 
-    def handshake(self, name, sid, side=SESS_CACHE_SERVER, context=0, shut_down=True, resume=False):
+    def handshake(
+        self, name, sid, side=SESS_CACHE_SERVER, context=0, shut_down=True, resume=False, midway=None
+    ):
         """A whole handshake, this cache on the side `side`; `sid` is the server's choice. The other side may
-        resume its last session. Returns this side's session, which has the name, with a reference."""
+        resume its last session. `midway` is called with the session of a server that has answered ClientHello.
+        Returns this side's session, which has the name, with a reference."""
         if self.peer is None:
             self.peer = Cache(self.cipher)
             self.peer.mode = _NO_INTERNAL | SESS_CACHE_SERVER
@@ -364,7 +367,7 @@ class Cache:
         other = self.peer._ssl(b"", not is_server)
         if resume:
             assert ssl.SSL_set_session(other, self.peers_session)
-        self._run(mine, other)
+        self._run(mine, other, midway)
         assert ssl.SSL_session_reused(mine) == resume
         ssl.SSL_SESSION_free(self.peers_session)
         self.peers_session = ssl.SSL_get1_session(other)
@@ -376,8 +379,8 @@ class Cache:
             ssl.SSL_free(s)
         return session
 
-    def _run(self, a, b):
-        done = 0
+    def _run(self, a, b, midway):
+        done = rounds = 0
         buffer = ffi.new("char[]", 8192)
         while done != 3:
             for bit, s, to in (1, a, b), (2, b, a):
@@ -386,6 +389,11 @@ class Cache:
                 assert result == 1 or ssl.SSL_get_error(s, result) == _ERROR_WANT_READ, errors()
                 while (n := crypto.BIO_read(self._bios[s][1], buffer, 8192)) > 0:
                     crypto.BIO_write(self._bios[to][0], buffer, n)
+            rounds += 1
+            if midway and rounds == 2:
+                session = ssl.SSL_get1_session(a)
+                midway(session)
+                ssl.SSL_SESSION_free(session)
         del self._bios[a], self._bios[b]
 
     def _ssl(self, context, server):

@@ -94,7 +94,7 @@ class Recorder:
         self.log = []
         self.leaving = set()  # what libssl must evict in the next operation
         self._set_size(capacity)
-        self._record("table", [capacity, spare, cache.timeout, cache.mode], 1)
+        self.record("table", [capacity, spare, cache.timeout, cache.mode], 1)
 
     def end(self):
         """Ends the table: when the last reference is given back, every session must be freed."""
@@ -103,7 +103,7 @@ class Recorder:
         self._do_flush(0, 0, 0)
         for s in list(self.sessions):
             while s in self.sessions:
-                self._record("free", [s], self._free(s))
+                self.record("free", [s], self._free(s))
         assert self.cache.number == 0 and not self.sessions
         self.cache.close()
         self.cache = None
@@ -153,52 +153,55 @@ class Recorder:
     def _do_new(self, a, b, c):
         s, i, (t, timeout), context = self.count + 1, a % len(IDS), self._lifetime(b), c % 2
         if not self._has_slot():
-            self._record("new", [s, i, t, timeout, context], 0)  # libssl has the whole heap
+            self.record("new", [s, i, t, timeout, context], 0)  # libssl has the whole heap
             return
         self._make(s, i, t, timeout, context)
-        self._record("new", [s, i, t, timeout, context], 1)
+        self.record("new", [s, i, t, timeout, context], 1)
 
     def _do_ref(self, a, b, c):
         if held := self._held():
             s = held[a % len(held)]
             self.sessions[s].held += 1
-            self._record("ref", [s], self.cache.up_ref(self.sessions[s].pointer))
+            self.record("ref", [s], self.cache.up_ref(self.sessions[s].pointer))
 
     def _do_free(self, a, b, c):
         if held := self._held():
             s = held[a % len(held)]
-            self._record("free", [s], self._free(s))
+            self.record("free", [s], self._free(s))
 
     def _do_add(self, a, b, c):
         if s := self._any(a):
             self._make_agree(self.sessions[s].i, s)
             if s not in self.sessions:  # its removal made the room
                 return
-            self._record("add", [s], self.cache.add_session(self.sessions[s].pointer), touched=s)
+            self.record("add", [s], self.cache.add_session(self.sessions[s].pointer), touched=s)
 
     def _do_remove(self, a, b, c):
         if s := self._any(a):
-            self._record("remove", [s], self.cache.remove_session(self.sessions[s].pointer))
+            self.record("remove", [s], self.cache.remove_session(self.sessions[s].pointer))
 
     def _do_get(self, a, b, c):
         i, context = a % len(IDS), b % 16 == 0
         if b % 4 and self.sessions:  # an id that is known, mostly; and mostly its context
             s = self.sessions[self._any(a)]
             i, context = s.i, s.context ^ context
-        self.answer = self._choose_answer(i, c)
-        stores = self.answer and (self.answer[0] == "added" or not self.cache.mode & NO_STORE)
+        self.get(i, int(context), self._choose_answer(i, c))
+
+    def get(self, i, context, answer):
+        self.answer = answer
+        stores = answer and (answer[0] == "added" or not self.cache.mode & NO_STORE)
         if stores and (self.cache.mode & NO_LOOKUP or not self._has(i)):
-            self._make_agree(i, self.answer[1] if self.answer[1] in self.sessions else 0)
+            self._make_agree(i, answer[1] if answer[1] in self.sessions else 0)
         pointer = self.cache.get_session(IDS[i], context)
         s = 0
-        touched = self.answer[1] if stores and ["get", i] in self.log else 0
+        touched = answer[1] if stores and ["get", i] in self.log else 0
         if pointer is not None:
             s = self.cache.name(pointer)
             self.sessions[s].held += 1
             if self.cache.mode & UPDATE_TIME:
                 self.cache.set_session_time(pointer, self.start)
                 touched = s
-        self._record("get", [i, int(context), self.answer or 0], s, touched=touched, used=s)
+        self.record("get", [i, context, answer or 0], s, touched=touched, used=s)
 
     def _do_flush(self, a, b, c):
         kind, now = a % 3, 0
@@ -206,7 +209,7 @@ class Recorder:
             ends = [s.expiry for s in self.sessions.values() if s.expiry > 0]
             now = ends[b % len(ends)] + c % 2 if ends else 1000 * HOUR
         at = [0, self.start, self.start + now][kind]
-        self._record("flush", [kind, now], self.cache.flush_sessions(at))
+        self.record("flush", [kind, now], self.cache.flush_sessions(at))
 
     def _do_time(self, a, b, c):
         if s := self._any(a):
@@ -216,7 +219,7 @@ class Recorder:
             if choices:
                 t = choices[b % len(choices)]
                 self.cache.set_session_time(pointer, self.start + t)
-                self._record("time", [s, t], 1, touched=s)
+                self.record("time", [s, t], 1, touched=s)
 
     def _do_timeout(self, a, b, c):
         if s := self._any(a):
@@ -224,27 +227,27 @@ class Recorder:
             t = self.cache.session_time(pointer) - self.start
             choices = [v for v in range(HOUR, 61 * HOUR, HOUR) if self._allowed(t, v)]
             timeout = choices[b % len(choices)]
-            self._record("timeout", [s, timeout], self.cache.set_session_timeout(pointer, timeout), touched=s)
+            self.record("timeout", [s, timeout], self.cache.set_session_timeout(pointer, timeout), touched=s)
 
     def _do_size(self, a, b, c):
         size = a % (self.capacity + 2)  # 0 and too much: the capacity
         self._set_size(size)
-        self._record("size", [size], self.size)
+        self.record("size", [size], self.size)
 
     def _do_mode(self, a, b, c):
         # Mostly as it comes: a server that looks and stores.
         self.cache.mode = openssl.SESS_CACHE_SERVER if a % 2 else a % 4 | (b % 16) << 7
-        self._record("mode", [self.cache.mode], self.cache.mode)
+        self.record("mode", [self.cache.mode], self.cache.mode)
 
     def _do_callbacks(self, a, b, c):
         self.flags = a % 128
         self.cache.set_callbacks(self.flags & MAY_NEW, self.flags & MAY_GET, self.flags & MAY_REMOVE)
-        self._record("callbacks", [self.flags], 1)
+        self.record("callbacks", [self.flags], 1)
 
     def _do_default_timeout(self, a, b, c):
         if not self.alike:
             self.cache.timeout = (1 + a % 50) * HOUR
-        self._record("default_timeout", [self.cache.timeout], self.cache.timeout)
+        self.record("default_timeout", [self.cache.timeout], self.cache.timeout)
 
     def _do_handshake(self, a, b, c):
         i, side, context = a % len(IDS), 1 + b % 2, c % 2
@@ -262,7 +265,7 @@ class Recorder:
         self.sessions[s].held += 1
         self.cache.set_session_time(pointer, self.start)
         self._free(s)
-        self._record("handshake", [s, i, side, context], stores, touched=s)
+        self.record("handshake", [s, i, side, context], stores, touched=s)
 
     # ---- Helpers
 
@@ -321,17 +324,13 @@ class Recorder:
             if not self._has_slot():
                 return None
             t, timeout = self._lifetime(c)
-            if t + timeout < 0 and self.cache.mode & UPDATE_TIME:
-                return None
             return [kind, self.count + 1, i, t, timeout, c % 2]
         choices = [s for s in self._held() if self._may_give(s, i)]
         return [kind, choices[c % len(choices)]] if choices else None
 
     def _may_give(self, s, i):
         session = self.sessions[s]
-        if session.i != i or not self.cache.is_resumable(session.pointer):
-            return False
-        return session.expiry > 0 or not self.cache.mode & UPDATE_TIME
+        return session.i == i and self.cache.is_resumable(session.pointer)
 
     # ---- Eviction: where libssl's order and ours agree
 
@@ -354,7 +353,7 @@ class Recorder:
                 return
             self.evictions["room made"] += 1
             victim = next((m for m in stays if self.sessions[m].expiry < 0), stays[-1])
-            self._record("remove", [victim], self.cache.remove_session(self.sessions[victim].pointer))
+            self.record("remove", [victim], self.cache.remove_session(self.sessions[victim].pointer))
             if s and s not in self.sessions:
                 return
 
@@ -380,7 +379,7 @@ class Recorder:
 
     # ---- The record
 
-    def _record(self, op, args, result, touched=0, used=0):
+    def record(self, op, args, result, touched=0, used=0):
         """`touched`: the session that libssl put into its place anew; `used`: the one that is now the most
         recently used in ours."""
         openssl.check_callbacks()
