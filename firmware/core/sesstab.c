@@ -1,8 +1,8 @@
 /*
  * The table lives in one block of memory that the caller supplies:
  *
- *     struct sesstab   settings, counters, list heads
- *     links            three per slot, three for the list's end, and the buckets
+ *     struct sesstab   settings, counters, the hash's key
+ *     links            three per slot, two for the end of the list, and the buckets
  *     slots            one per session, spare ones included
  *
  * A slot (slot_t) is, in bytes:
@@ -27,8 +27,8 @@
  * An id is looked up in its bucket. There are 7 buckets for 8 sessions, and who chooses ids does not choose
  * buckets: the hash (multilinear, Lemire and Kaser's MULTILINEAR-HM on 16-bit characters) is keyed with random
  * numbers, and puts any two ids of the same length into one bucket no more often than chance does. It takes 8
- * multiplications, which even the smallest machine has. And whatever a peer does, the work is bounded by the number
- * of sessions, since a bucket cannot have more.
+ * multiplications, which even the smallest machine has. Who could learn the key all the same, from response times
+ * say, gains little: the work is bounded by the number of sessions, since a bucket cannot have more.
  *
  * Expired sessions go first, but a search for them at every insertion would cost the whole table each time. Hence
  * two bounds: no session in the table is made after `newest` or expires before `soonest`. While the clock is
@@ -143,50 +143,50 @@ static uint32_t id_len_of(const slot_t *s)
 
 /* ---- Links ---- */
 
-#define PREV(i) (3 * (i))
-#define NEXT(i) (3 * (i) + 1)
-#define AFTER(i) (3 * (i) + 2)
-#define BUCKET(t, b) (AFTER((uint32_t)(t)->end) + (b)) /* end is in no bucket and needs no after */
+enum { PREV, NEXT, AFTER };
 
-static uint32_t get(const sesstab_t *t, uint32_t link)
+/* A link of slot i: PREV, NEXT or AFTER. end has no after: in its place, and on, are the buckets. */
+static uint32_t get(const sesstab_t *t, uint32_t i, uint32_t which)
 {
-    return t->wide ? ((const uint16_t *)t->links)[link] : ((const uint8_t *)t->links)[link];
+    i = 3 * i + which;
+    return t->wide ? ((const uint16_t *)t->links)[i] : ((const uint8_t *)t->links)[i];
 }
 
-static void put(const sesstab_t *t, uint32_t link, uint32_t i)
+static void put(const sesstab_t *t, uint32_t i, uint32_t which, uint32_t value)
 {
+    i = 3 * i + which;
     if (t->wide)
-        ((uint16_t *)t->links)[link] = (uint16_t)i;
+        ((uint16_t *)t->links)[i] = (uint16_t)value;
     else
-        ((uint8_t *)t->links)[link] = (uint8_t)i;
+        ((uint8_t *)t->links)[i] = (uint8_t)value;
 }
 
 static int in_table(const sesstab_t *t, uint32_t i)
 {
-    return get(t, PREV(i)) != i;
+    return get(t, i, PREV) != i;
 }
 
 /* Makes b follow a in the ring. */
 static void join(const sesstab_t *t, uint32_t a, uint32_t b)
 {
-    put(t, NEXT(a), b);
-    put(t, PREV(b), a);
+    put(t, a, NEXT, b);
+    put(t, b, PREV, a);
 }
 
 static void ring_insert(const sesstab_t *t, uint32_t i)
 {
-    join(t, i, get(t, NEXT((uint32_t)t->end)));
+    join(t, i, get(t, t->end, NEXT));
     join(t, t->end, i);
 }
 
 static void ring_delete(const sesstab_t *t, uint32_t i)
 {
-    join(t, get(t, PREV(i)), get(t, NEXT(i)));
+    join(t, get(t, i, PREV), get(t, i, NEXT));
 }
 
 /* ---- Finding ---- */
 
-/* The link that starts an id's bucket. */
+/* Which link of end is an id's bucket. */
 static uint32_t bucket_of(const sesstab_t *t, const uint32_t *id)
 {
     const uint32_t *key = t->key;
@@ -195,7 +195,7 @@ static uint32_t bucket_of(const sesstab_t *t, const uint32_t *id)
         hash += ((id[i] & 0xffff) + key[0]) * ((id[i] >> 16) + key[1]);
         LOOP();
     }
-    return BUCKET(t, (hash >> 16) * t->buckets >> 16);
+    return AFTER + ((hash >> 16) * t->buckets >> 16);
 }
 
 static int same_id(const slot_t *s, const uint32_t *id, uint32_t id_len)
@@ -209,9 +209,9 @@ static int same_id(const slot_t *s, const uint32_t *id, uint32_t id_len)
 /* The slot in the table that has this id (padded, aligned), or end. */
 static uint32_t find(const sesstab_t *t, const uint32_t *id, uint32_t id_len)
 {
-    uint32_t i, link = bucket_of(t, id);
-    while ((i = get(t, link)) != t->end && !same_id(slot_at(t, i), id, id_len))
-        link = AFTER(i);
+    uint32_t i = get(t, t->end, bucket_of(t, id));
+    while (i != t->end && !same_id(slot_at(t, i), id, id_len))
+        i = get(t, i, AFTER);
     return i;
 }
 
@@ -291,7 +291,7 @@ static void free_slot(sesstab_t *t, uint32_t i)
     uint16_t generation = s->generation;
     zero(s, t->stride);
     s->generation = generation;
-    put(t, NEXT(i), t->free);
+    put(t, i, NEXT, t->free);
     t->free = (uint16_t)i;
 }
 
@@ -306,8 +306,8 @@ static void enter(sesstab_t *t, uint32_t i)
 {
     const slot_t *s = slot_at(t, i);
     uint32_t bucket = bucket_of(t, s->id);
-    put(t, AFTER(i), get(t, bucket));
-    put(t, bucket, i);
+    put(t, i, AFTER, get(t, t->end, bucket));
+    put(t, t->end, bucket, i);
     ring_insert(t, i);
     note_times(t, s);
     t->number++;
@@ -315,12 +315,14 @@ static void enter(sesstab_t *t, uint32_t i)
 
 static void leave(sesstab_t *t, uint32_t i)
 {
-    uint32_t other, link = bucket_of(t, slot_at(t, i)->id);
-    while ((other = get(t, link)) != i)
-        link = AFTER(other);
-    put(t, link, get(t, AFTER(i)));
+    uint32_t other, before = t->end, which = bucket_of(t, slot_at(t, i)->id);
+    while ((other = get(t, before, which)) != i) {
+        before = other;
+        which = AFTER;
+    }
+    put(t, before, which, get(t, i, AFTER));
     ring_delete(t, i);
-    put(t, PREV(i), i);
+    put(t, i, PREV, i);
     t->number--;
 }
 
@@ -374,7 +376,7 @@ static void make_room(sesstab_t *t)
     if (t->number >= t->cache_size)
         t->cache_full += remove_expired(t, sesstab_now(t));
     for (; t->number >= t->cache_size; t->cache_full++)
-        evict(t, get(t, PREV((uint32_t)t->end)));
+        evict(t, get(t, t->end, PREV));
 }
 
 /* ---- Making a table ---- */
@@ -382,13 +384,12 @@ static void make_room(sesstab_t *t)
 /* Every slot free, so that they are given out in the order 0, 1, 2, ... */
 static void reset(sesstab_t *t)
 {
-    uint32_t link = BUCKET(t, t->buckets);
-    while (link-- > 0)
-        put(t, link, t->end);
+    for (uint32_t i = AFTER + t->buckets; i-- > 0;)
+        put(t, t->end, i, t->end);
     t->free = t->end;
     for (uint32_t i = t->end; i-- > 0;) {
         free_slot(t, i);
-        put(t, PREV(i), i);
+        put(t, i, PREV, i);
     }
     t->number = 0;
     t->leaving = t->end;
@@ -449,7 +450,7 @@ sesstab_handle_t sesstab_new_session(sesstab_t *t, const uint8_t *id, size_t id_
     if (i == t->end || id_len - 1 >= SESSTAB_ID_MAX || data_len > t->config.data_size)
         return 0;
     slot_t *s = slot_at(t, i);
-    t->free = (uint16_t)get(t, NEXT(i));
+    t->free = (uint16_t)get(t, i, NEXT);
     copy((uint8_t *)s->id, id, id_len);
     copy(s->data, data, data_len);
     s->time = now;
@@ -744,6 +745,6 @@ sesstab_handle_t sesstab_next(sesstab_t *t, sesstab_handle_t h)
     uint32_t i = h ? number_of(t, h) : t->end;
     if (h && (!session(t, h) || !in_table(t, i)))
         return 0;
-    i = get(t, NEXT(i));
+    i = get(t, i, NEXT);
     return i == t->end ? 0 : handle_of(t, i);
 }

@@ -103,7 +103,7 @@ def test_size_is_0_out_of_range():
 
 
 def test_a_tls_12_session_takes_at_most_100_bytes():
-    """All but the header, which is the same for all: 100 bytes at 64 slots, 104 in tables of more than 255."""
+    """The header, which all tables have, comes on top. With more than 255 slots they take 104 bytes."""
     header = lib.sesstab_size(1, 0, 50) - 96 - 8
     for capacity, spare in [(8, 2), (16, 2), (62, 2), (64, 0), (64, 2), (253, 2)]:
         assert lib.sesstab_size(capacity, spare, 50) - header <= 100 * (capacity + spare)
