@@ -1,0 +1,167 @@
+"""`make bench`: the figures of docs/performance.md, measured anew.
+
+    python -m sesstab_tools.bench [--write]
+
+--write puts them into docs/performance.md, between the marks there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from . import demo
+from .certificates import make_certificate
+from .deploy import deploy, find_root
+from .errors import BoardError
+from .link import LinkError
+from .repl import Board
+from .virtual import unix_board
+
+SIZES = (16, 64, 256)  # sessions
+OPERATIONS = (("get_hit_us", "hit"), ("get_miss_us", "miss"), ("insert_full_us", "insert when full"))
+BEGIN, END = "<!-- make bench: begin -->", "<!-- make bench: end -->"
+CORTEX_M0 = ["-mcpu=cortex-m0plus", "-mthumb", "-Os", "-std=c99", "-ffreestanding", "-fstack-usage", "-c"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measures what docs/performance.md says.")
+    parser.add_argument("--write", action="store_true", help="write the figures into docs/performance.md")
+    arguments = parser.parse_args()
+    root = find_root()
+    try:
+        report = measure(root)
+    except (BoardError, LinkError, OSError, subprocess.CalledProcessError) as error:
+        sys.exit(f"sesstab: {error}")
+    print(report)
+    if arguments.write:
+        write(root / "docs" / "performance.md", report)
+
+
+def measure(root: Path) -> str:
+    """All figures, as Markdown."""
+    with unix_board(heap="4M") as virtual, Board.open(virtual.port) as board:
+        engines = {engine: bench_engine(board, root, engine) for engine in ("pure", "native")}
+        handshakes = demo_handshakes(board)
+    sections = [
+        f"Measured on {platform.machine()}, {processor()}.",
+        "### A handshake with the virtual board",
+        handshakes,
+        "### The engines on the virtual board",
+        engine_table(engines),
+        "### The C core on the host, beside OpenSSL",
+        core_table(root),
+        "### Memory and code size",
+        memory_table(engines),
+        size_of_core(root),
+    ]
+    return "\n\n".join(sections)
+
+
+def bench_engine(board: Board, root: Path, engine: str) -> dict[str, Any]:
+    """What on_board/bench_table.py measures, on a fresh interpreter."""
+    source = Path(__file__).with_name("on_board") / "bench_table.py"
+    deploy(board, root, native=engine == "native", extra={"lib/bench_table.py": source.read_bytes()})
+    board.soft_reset()
+    board.exec("from bench_table import bench_table")
+    result: dict[str, Any] = json.loads(board.exec(f"bench_table({SIZES})", timeout=60))
+    if result["engine"] != engine:
+        raise BoardError(f"the {engine} engine was to be measured, but {result['engine']} ran: make natmod")
+    return result["sizes"]  # type: ignore[no-any-return]
+
+
+def demo_handshakes(board: Board) -> str:
+    """The demo's handshakes, over the serial line: the records are the same over TCP."""
+    demo.deploy_demo(board)
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for kind, name in (("ec", "ECDSA P-256"), ("rsa", "RSA-2048")):
+            certificate = make_certificate(Path(folder), kind)
+            board.soft_reset()
+            demo.start_server(board, certificate)
+            handshakes = demo.over_serial(board, demo.client_context(certificate))
+            full, resumed = (demo.medians(handshakes, kind) for kind in (False, True))
+            rows += [[name, "full", *demo.cells(full)], ["", "resumed", *demo.cells(resumed)]]
+            rows.append(["", "ratio", *(f"{a / b:.1f}" for a, b in zip(full, resumed, strict=True))])
+    header = ["TLS 1.2", "handshake", "CPU on the board", "bytes to it", "bytes from it", "MicroPython heap"]
+    return markdown(header, rows)
+
+
+def engine_table(engines: dict[str, Any]) -> str:
+    rows = []
+    for size in SIZES:
+        pure, native = (engines[engine][str(size)] for engine in ("pure", "native"))
+        for key, name in OPERATIONS:
+            ratio = f"{pure[key] / native[key]:.0f}"
+            rows.append([str(size), name, f"{pure[key]:.2f}", f"{native[key]:.2f}", ratio])
+    return markdown(["sessions", "operation", "pure, µs", "native, µs", "ratio"], rows)
+
+
+def core_table(root: Path) -> str:
+    script = root / "tools" / "bench" / "core_bench.py"
+    return subprocess.run(
+        [sys.executable, str(script)], check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def memory_table(engines: dict[str, Any]) -> str:
+    rows = []
+    for size in SIZES:
+        pure, native = (engines[engine][str(size)] for engine in ("pure", "native"))
+        per_session = (native["size_of"] - header_size(engines)) / (size + 2)
+        rows.append([str(size), str(native["size_of"]), f"{per_session:.2f}", str(pure["size_of"])])
+    return markdown(["sessions", "native table, bytes", "a slot", "pure table, bytes"], rows)
+
+
+def header_size(engines: dict[str, Any]) -> float:
+    """What does not grow with the sessions, from two sizes of narrow tables."""
+    small, large = (engines["native"][str(size)]["size_of"] for size in SIZES[:2])
+    per_session = (large - small) / (SIZES[1] - SIZES[0])
+    return float(small - per_session * (SIZES[0] + 2))
+
+
+def size_of_core(root: Path) -> str:
+    """Text and stack of the C core on a Cortex-M0+."""
+    local = root / "build" / "arm-gcc" / "usr" / "bin" / "arm-none-eabi-gcc"
+    gcc = shutil.which("arm-none-eabi-gcc") or str(local)
+    if not Path(gcc).exists():
+        raise BoardError("no arm-none-eabi-gcc for the size report: tools/setup/arm_gcc.sh gets it")
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder, "core.o")
+        source = root / "firmware" / "core" / "sesstab.c"
+        subprocess.run([gcc, *CORTEX_M0, str(source), "-o", str(target)], check=True)
+        size = gcc.removesuffix("gcc") + "size"
+        out = subprocess.run([size, str(target)], check=True, capture_output=True, text=True).stdout
+        text, data, bss = out.splitlines()[1].split()[:3]
+        stack = max(int(line.split("\t")[1]) for line in target.with_suffix(".su").read_text().splitlines())
+    row = [text, data, bss, str(stack)]
+    return markdown(["C core on Cortex-M0+, -Os: text, bytes", "data", "bss", "largest stack frame"], [row])
+
+
+def processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(": ", 1)[1]
+    return "unknown processor"
+
+
+def markdown(header: list[str], rows: list[list[str]]) -> str:
+    rule = ["---" if column == 0 else "--:" for column in range(len(header))]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [header, rule, *rows])
+
+
+def write(page: Path, report: str) -> None:
+    before, rest = page.read_text().split(BEGIN)
+    after = rest.split(END)[1]
+    page.write_text(f"{before}{BEGIN}\n\n{report}\n\n{END}{after}")
+
+
+if __name__ == "__main__":
+    main()
