@@ -355,7 +355,7 @@ class Cache:
         self, name, sid, side=SESS_CACHE_SERVER, context=0, shut_down=True, resume=False, midway=None
     ):
         """A whole handshake, this cache on the side `side`; `sid` is the server's choice. The other side may
-        resume its last session. `midway` is called with the session of a server that has answered ClientHello.
+        resume its last session. `midway` is called with a server's session after its first answer.
         Returns this side's session, which has the name, with a reference."""
         if self.peer is None:
             self.peer = Cache(self.cipher)

@@ -444,7 +444,10 @@ def record(operations, seed, emit):
     recorder = Recorder(count)
     names, weights = list(WEIGHTS), list(WEIGHTS.values())
     while done < operations:
-        recorder.table(rng.choice([1, 2, 3, 4, 8]), rng.choice([1, 2, 4]), rng.random() < 0.6)
+        spare = (
+            rng.choice([1, 2, 4]) if rng.random() < 0.9 else 300
+        )  # the core has wide links above 255 slots
+        recorder.table(rng.choice([1, 2, 3, 4, 8]), spare, rng.random() < 0.6)
         recorder.do("callbacks", rng.getrandbits(16))
         for op in rng.choices(names, weights, k=300):
             recorder.do(op, rng.getrandbits(16), rng.getrandbits(16), rng.getrandbits(16))
