@@ -4,8 +4,8 @@
 
 A hit is ours with all that a server needs (reference taken and given back, order of use renewed, expiry
 checked, counted), and OpenSSL's lookup alone (SSL_has_matching_session_id). An insertion makes a session,
-puts it into a full table, which evicts one, and gives the reference back. The first number is the minimum of the
-rounds, the second their median: the minimum compares, the median tells how quiet the machine was.
+puts it into a full table, which evicts one, and gives the reference back. The first number is the minimum
+of the rounds, the second their median: the minimum compares, the median tells how quiet the machine was.
 """
 
 from __future__ import annotations
