@@ -181,7 +181,7 @@ def test_numbers_that_were_never_handles_are_stale(table):
 
 
 def test_a_handle_of_a_slot_beyond_the_last_is_stale():
-    """10 slots leave 6 numbers of 4 bits; what lies in memory there, looks like sessions of one generation."""
+    """10 slots leave 6 numbers of 4 bits; the memory there looks like sessions of one generation."""
     t, _memory = raw_table(8, 2, guard=6 * 96)
     for slot in range(10, 16):
         assert lib.sesstab_session_refs(t, 0xA5A5 << 4 | slot) == 0
