@@ -533,7 +533,10 @@ static sesstab_handle_t get_external(sesstab_t *t, const uint32_t *padded, const
         return 0;
     }
     t->cb_hits++;
-    if (!(t->config.mode & SESSTAB_CACHE_NO_INTERNAL_STORE))
+    /* With UPDATE_TIME, adding would make an expired session fresh. */
+    uint32_t mode = t->config.mode;
+    int revives = (mode & SESSTAB_CACHE_UPDATE_TIME) && is_expired(s, sesstab_now(t));
+    if (!(mode & SESSTAB_CACHE_NO_INTERNAL_STORE) && !revives)
         sesstab_add_session(t, h);
     return h;
 }

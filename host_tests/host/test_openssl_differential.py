@@ -85,20 +85,6 @@ def replay_elsewhere(program, path, engine, environment):
 
 
 @engines
-def test_update_time_makes_an_expired_session_fresh_when_on_get_gives_it(engine):
-    records = []
-    libssl = recorder.Recorder(records.append)
-    libssl.table(1, 1, True)
-    libssl.do("callbacks", recorder.MAY_GET)
-    libssl.cache.mode = openssl.SESS_CACHE_SERVER | recorder.UPDATE_TIME
-    libssl.record("mode", [libssl.cache.mode], libssl.cache.mode)
-    libssl.get(0, 0, ["made", 1, 0, -3 * recorder.HOUR, recorder.HOUR, 0])
-    libssl.end()
-    assert records[4][:3] == ["get", [0, 0, ["made", 1, 0, -10800, 3600, 0]], 1]
-    assert replayer.replay(map(json.dumps, records), replayer.table_class(engine)) == len(records)
-
-
-@engines
 @pytest.mark.parametrize("cipher", [openssl.PSK, openssl.CERTIFICATE], ids=["psk", "certificate"])
 @pytest.mark.parametrize("side", [1, 2], ids=["client", "server"])
 @pytest.mark.parametrize("mode", [0, 1, 2, 3, 0x201, 0x202, 0x203, 0x303, 0x83, 0x403])

@@ -486,7 +486,9 @@ class SessionTable:
             self.free(h)
             return -1
         self._cb_hits = (self._cb_hits + 1) & _COUNTER_MASK
-        if not self._mode & _NO_STORE:
+        # With UPDATE_TIME, adding would make an expired session fresh.
+        revives = self._mode & _UPDATE_TIME and self._is_expired(slot, self.now())
+        if not self._mode & _NO_STORE and not revives:
             self.add_session(h)
             if self._handles[slot] != h:  # on_remove has freed it
                 return -1
