@@ -472,6 +472,23 @@ def test_on_remove_may_free_the_session_that_is_being_added():
     assert table.sess_number() == 0
 
 
+def test_on_remove_may_free_the_session_that_on_get_gave():
+    table, _ = make(capacity=1)
+    put(table, b"old")
+    given = []
+
+    def on_get(table, id):
+        given.append(table.new_session(id, b""))
+        return given[0]
+
+    table.on_get = on_get
+    table.on_remove = lambda table, h: table.free(given[0])
+    assert table.get_session(b"new") == 0
+    assert table.session_refs(given[0]) == 0
+    assert table.sess_hits() == 0
+    assert table.sess_number() == 0
+
+
 def test_on_remove_may_make_sessions():
     table, _ = make(capacity=3, spare=3)
     made = []

@@ -48,7 +48,7 @@ def test_new_session_with_all_arguments():
     assert locked(lambda: table.get_session(ID, context=2)) == 0
 
 
-def test_the_constructor_takes_the_largest_timeout_there_is():
+def test_the_largest_timeout_there_is():
     table, clock = make(timeout=2**32 - 2)
     h = put(table, ID)
     clock.time = 1 << 29

@@ -120,9 +120,29 @@ def test_update_time_keeps_what_a_full_table_knows_of_expiry():
     put(table, b"c")
     assert order(table) == [b"c", b"a"]
     assert table.sess_cache_full() == 1
-    clock.time = 1095
-    put(table, b"d")
-    assert order(table) == [b"d", b"a"]
+
+
+def test_a_session_renewed_by_a_hit_may_be_from_the_future():
+    table, clock = make(capacity=2, mode=SESS_CACHE_SERVER | SESS_CACHE_UPDATE_TIME)
+    put(table, b"a")
+    put(table, b"b")
+    clock.time += 50
+    table.free(table.get_session(b"a"))
+    clock.time -= 25
+    put(table, b"c")
+    assert order(table) == [b"c", b"b"]
+
+
+def test_a_session_renewed_by_adding_may_be_from_the_future():
+    table, clock = make(capacity=2, mode=SESS_CACHE_SERVER | SESS_CACHE_UPDATE_TIME)
+    put(table, b"b")
+    h = table.new_session(b"a", b"")
+    table.add_session(h)
+    clock.time += 50
+    table.add_session(h)
+    clock.time -= 25
+    put(table, b"c")
+    assert order(table) == [b"c", b"b"]
 
 
 def test_every_255th_handshake_removes_expired_sessions():

@@ -226,15 +226,25 @@ def test_only_a_full_table_removes_expired_sessions_when_adding():
 def test_without_a_clock_a_table_counts_seconds_from_1():
     table = sesstab.SessionTable(2)
     assert table.now() == 1
-    put(table, b"id", timeout=0)
-    held = table.get_session(b"id")
-    assert held
-    end = time.time() + 2.2
-    while time.time() < end:
+    put(table, b"id", timeout=1)
+    for _ in range(2):
+        time.sleep(0.7)
         table.now()
-    assert 2 <= table.now() <= 4
+    assert table.now() == 2  # after 1.4 seconds
+    assert table.get_session(b"id")
+    time.sleep(2.2)
+    assert 4 <= table.now() <= 5  # after 3.6 seconds
     assert table.get_session(b"id") == 0
     assert table.sess_timeouts() == 1
+
+
+def test_a_session_made_when_the_time_was_not_known_can_be_flushed():
+    table, clock = make()
+    clock.time = 0
+    put(table, b"a")
+    assert table.flush_sessions(0) == 1
+    put(table, b"b")
+    assert table.flush_sessions() == 1
 
 
 def test_a_clock_may_be_any_callable():
