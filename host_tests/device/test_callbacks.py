@@ -1,5 +1,10 @@
 import sesstab
-from sesstab import SESS_CACHE_NO_INTERNAL_LOOKUP, SESS_CACHE_NO_INTERNAL_STORE, SESS_CACHE_SERVER
+from sesstab import (
+    SESS_CACHE_NO_INTERNAL_LOOKUP,
+    SESS_CACHE_NO_INTERNAL_STORE,
+    SESS_CACHE_SERVER,
+    SESS_CACHE_UPDATE_TIME,
+)
 from support import counters, data_of, fill, id_of, make, order, put
 
 
@@ -249,6 +254,22 @@ def test_on_get_with_an_expired_session_removes_it():
     assert counters(table) == (0, 0, 1, 1, 0, 1, 0)
     assert len(removed) == 1
     assert table.session_refs(removed[0]) == 0
+
+
+def test_on_get_with_an_expired_session_does_not_make_it_fresh():
+    table, _ = make(mode=SESS_CACHE_SERVER | SESS_CACHE_UPDATE_TIME)
+
+    def on_get(table, id):
+        h = table.new_session(id, b"")
+        table.set_session_time(h, 10)
+        return h
+
+    table.on_get = on_get
+    assert table.get_session(b"id") == 0
+    assert counters(table) == (0, 0, 1, 1, 0, 1, 0)
+    table.on_get = lambda table, id: table.new_session(id, b"")
+    h = table.get_session(b"id")
+    assert table.session_refs(h) == 2
 
 
 def test_on_get_may_search_too():

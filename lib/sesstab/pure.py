@@ -487,12 +487,10 @@ class SessionTable:
             return -1
         self._cb_hits = (self._cb_hits + 1) & _COUNTER_MASK
         # With UPDATE_TIME, adding would make an expired session fresh.
-        revives = self._mode & _UPDATE_TIME and self._is_expired(slot, self.now())
-        if not self._mode & _NO_STORE and not revives:
-            self.add_session(h)
-            if self._handles[slot] != h:  # on_remove has freed it
-                return -1
-        return slot
+        if self._mode & _NO_STORE or self._mode & _UPDATE_TIME and self._is_expired(slot, self.now()):
+            return slot
+        self.add_session(h)
+        return slot if self._handles[slot] == h else -1  # on_remove may have freed it
 
     def _resume(self, slot, context):
         # The handle of a session that was found, if it may be resumed; else gives its reference back.
