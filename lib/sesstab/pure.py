@@ -487,7 +487,7 @@ class SessionTable:
             return -1
         self._cb_hits = (self._cb_hits + 1) & _COUNTER_MASK
         # With UPDATE_TIME, adding would make an expired session fresh.
-        if self._mode & _NO_STORE or self._mode & _UPDATE_TIME and self._is_expired(slot, self.now()):
+        if self._mode & _NO_STORE or (self._mode & _UPDATE_TIME and self._is_expired(slot, self.now())):
             return slot
         self.add_session(h)
         return slot if self._handles[slot] == h else -1  # on_remove may have freed it
