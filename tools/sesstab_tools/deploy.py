@@ -71,7 +71,7 @@ def library(root: Path) -> dict[str, bytes]:
     folder = root / "lib"
     return {
         f"lib/{path.relative_to(folder).as_posix()}": path.read_bytes()
-        for path in sorted(folder.rglob("*.py"))
+        for path in sorted((folder / "sesstab").rglob("*.py"))
     }
 
 
