@@ -70,7 +70,11 @@ extern "C" {
 #define SESSTAB_MBEDTLS_TLS12_SIZE 50 /* server */
 #define SESSTAB_MBEDTLS_TLS13_SIZE 54 /* server; 38 with a ciphersuite of SHA-256 */
 #define SESSTAB_MBEDTLS_SERVER_SIZE (SESSTAB_MBEDTLS_HAS_TLS13 ? SESSTAB_MBEDTLS_TLS13_SIZE : SESSTAB_MBEDTLS_TLS12_SIZE)
-#define SESSTAB_MBEDTLS_CLIENT_SIZE(ticket_len) (112 + (ticket_len)) /* OpenSSL's tickets: 160 to 256 bytes */
+/* client; with session ids of TLS 1.2, ticket_len is 0. OpenSSL's tickets have 160 to 256 bytes. */
+#define SESSTAB_MBEDTLS_CLIENT_SIZE(ticket_len) ((ticket_len) > 24 ? 81 + (ticket_len) : 105)
+#ifndef SESSTAB_MBEDTLS_TICKET_MAX
+#define SESSTAB_MBEDTLS_TICKET_MAX 512 /* a client does not store longer ones; saving takes so much stack */
+#endif
 
 /* ---- Server ---- */
 
@@ -96,13 +100,19 @@ enum {
 
 #define SESSTAB_MBEDTLS_IN_USE 4 /* TLS 1.3 tickets whose handshakes may run side by side; see docs/mbedtls.md */
 
+/* A TLS 1.3 ticket that a handshake has begun to resume from. Private. */
+typedef struct {
+    sesstab_handle_t h;
+    const void *session; /* the handshake's session, by which its end is known; NULL: not known */
+} sesstab_mbedtls_ticket_t;
+
 /* Ties a config to a table: in the caller's memory, at one place for as long as it is attached. The config's p_cache
  * (and with tickets p_ticket) point to its first byte, so that a garbage collector that scans the config sees it.
  * Private. */
 typedef struct {
     sesstab_t *table;
     mbedtls_ssl_config *config;
-    sesstab_handle_t in_use[SESSTAB_MBEDTLS_IN_USE];
+    sesstab_mbedtls_ticket_t in_use[SESSTAB_MBEDTLS_IN_USE];
     uint8_t context;
     uint8_t flags;
 } sesstab_mbedtls_t;
@@ -110,13 +120,15 @@ typedef struct {
 /* Makes `config`'s connections store sessions in `table` and resume them from it. `context`, 0 to 255, is the number
  * that they are stored under; no other config that is, or was, attached to this table may have it, unless the two
  * are to share sessions. Call it after mbedtls_ssl_config_defaults and mbedtls_ssl_conf_max_tls_version, between
- * handshakes. Attaching the same attachment again sets its context and flags anew.
+ * handshakes. Attaching the same attachment again sets its context and flags anew. `*a` must be zeroed before its
+ * first use. With tickets of TLS 1.3 it sets the config's certificate callback too (mbedtls_ssl_conf_cert_cb), where
+ * there is none, to know which handshake a ticket belongs to.
  * Returns 0, or one of the numbers above, and then nothing has changed. */
 int sesstab_mbedtls_attach(sesstab_mbedtls_t *a, sesstab_t *table, uint8_t context, mbedtls_ssl_config *config,
     uint32_t flags);
 
-/* Takes the callbacks out of the config, and the context's sessions out of the table. Returns 1; 0 when the
- * attachment is not attached (all zeros, or detached before), or the config has somebody else's callbacks by now. */
+/* Takes the callbacks out of the config, those that are still ours, and the context's sessions out of the table. Call
+ * it before mbedtls_ssl_config_free, between handshakes. Returns 1; 0 when not attached (all zeros, or detached). */
 int sesstab_mbedtls_detach(sesstab_mbedtls_t *a);
 
 /* The attachment of a config, or NULL. */
@@ -132,6 +144,7 @@ typedef struct {
     uint8_t id_len;
     uint8_t context;
     uint8_t authmode; /* under which the handshake started */
+    uint8_t saved;
     uint8_t id[SESSTAB_ID_MAX];
 } sesstab_mbedtls_client_t;
 
@@ -157,7 +170,7 @@ int sesstab_mbedtls_resumed(const sesstab_mbedtls_client_t *c);
  * and, where TLS 1.3 can be negotiated, again whenever mbedtls_ssl_read has returned: its tickets come after the
  * handshake. Enable them with mbedtls_ssl_conf_tls13_enable_signal_new_session_tickets. Calls with nothing new are
  * cheap. A resumed TLS 1.2 session is not stored again, except with a new ticket, and keeps its time: it is no
- * younger for being used.
+ * younger for being used. mbedtls_ssl_get_session finds nothing to export after a session was saved.
  *
  * The session is marked as verified when the config verified at sesstab_mbedtls_offer and still does. So do not
  * lower the authmode in between only for the handshake.
