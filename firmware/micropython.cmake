@@ -6,6 +6,7 @@ target_sources(usermod_sesstab INTERFACE
     ${CMAKE_CURRENT_LIST_DIR}/module/protect.c
     ${CMAKE_CURRENT_LIST_DIR}/module/stock_tls.c
     ${CMAKE_CURRENT_LIST_DIR}/core/sesstab.c
+    ${CMAKE_CURRENT_LIST_DIR}/core/sesstab_snapshot.c
 )
 
 target_include_directories(usermod_sesstab INTERFACE

@@ -17,6 +17,8 @@ from cffi import FFI
 
 ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / "firmware" / "core"
+SOURCES = [CORE / "sesstab.c", CORE / "sesstab_snapshot.c"]
+HEADERS = [CORE / "sesstab.h", CORE / "sesstab_snapshot.h"]
 BUILD = ROOT / "build" / "ccore"
 WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wconversion"]
 SANITIZE = ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
@@ -27,27 +29,32 @@ MODES = 0x783
 TIME_MAX = 2**32 - 1
 DEFAULT_TIMEOUT = 2**32 - 1
 STALE = 2**32 - 1  # no handle has this value
+REFUSALS = {  # sesstab_snapshot.h
+    -1: "snapshot is damaged",
+    -2: "snapshot has an unknown version",
+    -3: "snapshot has data longer than data_size",
+}
 
 
 def build(sanitize=False):
     """Compiles the core into build/ccore/ unless it is there, and returns the library's path."""
-    source = CORE / "sesstab.c"
     command = [*shlex.split(os.environ.get("CC", "gcc")), "-std=c99", "-O2", "-fPIC", "-shared", *WARNINGS]
     command += SANITIZE if sanitize else []
-    content = source.read_bytes() + (CORE / "sesstab.h").read_bytes() + repr(command).encode()
+    content = b"".join(file.read_bytes() for file in [*SOURCES, *HEADERS]) + repr(command).encode()
     library = BUILD / f"sesstab-{hashlib.sha256(content).hexdigest()[:16]}.so"
     if not library.exists():
         BUILD.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=BUILD) as scratch:
             out = Path(scratch) / "sesstab.so"
-            subprocess.run([*command, str(source), "-o", str(out)], check=True)
+            subprocess.run([*command, *map(str, SOURCES), "-o", str(out)], check=True)
             out.replace(library)  # at once: test processes may build at the same time
     return library
 
 
 def declarations():
-    """What sesstab.h declares, for cffi: the header without its preprocessor lines."""
-    text = re.sub(r"#ifdef __cplusplus.*?#endif", "", (CORE / "sesstab.h").read_text(), flags=re.S)
+    """What the headers declare, for cffi: they without their preprocessor lines."""
+    text = "".join(header.read_text() for header in HEADERS)
+    text = re.sub(r"#ifdef __cplusplus.*?#endif", "", text, flags=re.S)
     return re.sub(r"^#(.*\\\n)*.*$", "", text, flags=re.M)
 
 
@@ -80,6 +87,13 @@ def _callable(value):
 
 def _bytes(buffer):
     return bytes(memoryview(buffer))
+
+
+def _writable(buffer):
+    view = memoryview(buffer)
+    if view.readonly:
+        raise TypeError("a writable buffer is needed")
+    return view.cast("B")
 
 
 def _own_clock():
@@ -219,10 +233,7 @@ class SessionTable:
     # What a session holds
 
     def _read(self, function, h, buf):
-        view = memoryview(buf)
-        if view.readonly:
-            raise TypeError("a writable buffer is needed")
-        view = view.cast("B")
+        view = _writable(buf)
         length = ffi.new("size_t *")
         content = function(self._t, _handle(h), length)
         if length[0] > len(view):
@@ -301,11 +312,44 @@ class SessionTable:
     def next_session(self, h=0):
         return lib.sesstab_next(self._t, _handle(h))
 
+    # Snapshots
+
+    def dump_size(self):
+        return lib.sesstab_dump_size(self._t)
+
+    def dump(self, buf=None, max_bytes=None):
+        if buf is None:
+            view = memoryview(bytearray(self.dump_size()))
+            return bytes(view[: self.dump(view, max_bytes)])
+        view = _writable(buf)
+        size = len(view) if max_bytes is None else min(max(_int(max_bytes), 0), len(view))
+        return lib.sesstab_dump(self._t, ffi.from_buffer("uint8_t[]", view, require_writable=True), size)
+
+    def load(self, buf, elapsed=0):
+        snapshot = _bytes(buf)
+        elapsed = elapsed if 0 <= _int(elapsed) <= TIME_MAX else TIME_MAX
+        loaded = lib.sesstab_load(self._t, snapshot, len(snapshot), elapsed)
+        if loaded < 0:
+            raise ValueError(REFUSALS[loaded])
+        return loaded
+
+    # TLS
+
     def attach(self, ctx):
         raise NotImplementedError("CPython's ssl cannot use a table: attach works on MicroPython")
 
     def detach(self, ctx):
         raise NotImplementedError("CPython's ssl cannot use a table: detach works on MicroPython")
+
+    def wrap_socket(self, *args, **kwargs):
+        from sesstab.client import wrap_socket
+
+        return wrap_socket(self, *args, **kwargs)
+
+    def open_connection(self, *args, **kwargs):
+        from sesstab.client import open_connection
+
+        return open_connection(self, *args, **kwargs)
 
     # Properties
 
