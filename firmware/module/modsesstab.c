@@ -525,6 +525,37 @@ static MP_DEFINE_CONST_FUN_OBJ_KW(next_session_obj, 1, table_next_session);
 static MP_DEFINE_CONST_FUN_OBJ_2(attach_obj, table_attach);
 static MP_DEFINE_CONST_FUN_OBJ_2(detach_obj, table_detach);
 
+// TLS clients are Python: these two methods are functions of sesstab.client.
+static mp_obj_t call_client(qstr name, size_t n_pos, const mp_obj_t *pos, mp_map_t *kw) {
+    mp_obj_t args[1 + 3 * MAX_ARGS];
+    if (n_pos > 1 + MAX_ARGS || kw->used > MAX_ARGS) {
+        mp_raise_TypeError(MP_ERROR_TEXT("too many arguments"));
+    }
+    mp_obj_t *arg = args;
+    for (size_t i = 0; i < n_pos; i++) {
+        *arg++ = pos[i];
+    }
+    for (size_t i = 0; i < kw->alloc; i++) {
+        if (mp_map_slot_is_filled(kw, i)) {
+            *arg++ = kw->table[i].key;
+            *arg++ = kw->table[i].value;
+        }
+    }
+    mp_obj_t package = mp_import_name(MP_QSTR_sesstab, mp_const_true, MP_OBJ_NEW_SMALL_INT(0));
+    mp_obj_t function = mp_load_attr(mp_import_from(package, MP_QSTR_client), name);
+    return mp_call_function_n_kw(function, n_pos, kw->used, args);
+}
+
+static mp_obj_t table_wrap_socket(size_t n_pos, const mp_obj_t *pos, mp_map_t *kw) {
+    return call_client(MP_QSTR_wrap_socket, n_pos, pos, kw);
+}
+static MP_DEFINE_CONST_FUN_OBJ_KW(wrap_socket_obj, 1, table_wrap_socket);
+
+static mp_obj_t table_open_connection(size_t n_pos, const mp_obj_t *pos, mp_map_t *kw) {
+    return call_client(MP_QSTR_open_connection, n_pos, pos, kw);
+}
+static MP_DEFINE_CONST_FUN_OBJ_KW(open_connection_obj, 1, table_open_connection);
+
 // Properties
 
 static mp_obj_t load_property(sesstab_obj_t *self, qstr attr) {
@@ -625,6 +656,8 @@ static void table_attr(mp_obj_t self_in, qstr attr, mp_obj_t *dest) {
     METHOD(MP_QSTR_clear, clear_obj)                                                                             \
     METHOD(MP_QSTR_attach, attach_obj)                                                                           \
     METHOD(MP_QSTR_detach, detach_obj)                                                                           \
+    METHOD(MP_QSTR_wrap_socket, wrap_socket_obj)                                                                 \
+    METHOD(MP_QSTR_open_connection, open_connection_obj)                                                         \
     METHOD(MP_QSTR_size_of, size_of_obj)
 
 #if MICROPY_ENABLE_DYNRUNTIME

@@ -25,3 +25,8 @@ except ImportError:
     ENGINE = "pure"
 
 __version__ = "0.1.0"
+
+
+def session_reused(stream):
+    """Whether a connection of wrap_socket() or open_connection() was resumed; None when that is not known."""
+    return getattr(stream, "s", stream).session_reused

@@ -27,6 +27,30 @@ SESS_CACHE_NO_INTERNAL_STORE: Final[int]
 SESS_CACHE_NO_INTERNAL: Final[int]
 SESS_CACHE_UPDATE_TIME: Final[int]
 
+class TLSStream:
+    """What wrap_socket gives: an SSLSocket, as far as a program can tell, and a stream for asyncio."""
+
+    @property
+    def session_reused(self) -> Optional[bool]:
+        """Whether the handshake was resumed; None when the firmware does not tell (ssl.SSLSession)."""
+
+    def read(self, n: int = -1) -> Optional[bytes]:
+        """n bytes, fewer at the end; all until the end without n. None when a socket would block."""
+
+    def readinto(self, buf: _Writable, n: int = -1) -> Optional[int]: ...
+    def readline(self) -> Optional[bytes]: ...
+    def write(self, buf: _Buffer) -> Optional[int]: ...
+    def setblocking(self, flag: bool) -> None: ...
+    def cipher(self) -> tuple[str, str]: ...
+    def close(self) -> None:
+        """Saves the session, tells the server, closes the socket. Raises nothing; may be repeated."""
+
+    def __enter__(self) -> TLSStream: ...
+    def __exit__(self, *error: object) -> None: ...
+
+def session_reused(stream: Any) -> Optional[bool]:
+    """TLSStream.session_reused; takes a reader or writer of open_connection as well."""
+
 class SessionTable:
     def __init__(
         self,
@@ -157,6 +181,29 @@ class SessionTable:
 
     def detach(self, ctx: Any) -> None:
         """Undoes attach."""
+
+    def wrap_socket(
+        self, ctx: Any, sock: Any, server_hostname: str, port: int = 443, context: int = 0
+    ) -> TLSStream:
+        """Connects `sock`, a connected socket, to a TLS server: with the session that the table has for this
+        name and port, if it has one. Raises what ctx.wrap_socket() raises.
+
+        ctx: a tls.SSLContext or ssl.SSLContext, PROTOCOL_TLS_CLIENT. context: 0 to 255, a number for each
+        SSLContext that trusts other certificates: a session is offered under the number it was made under.
+        ValueError: the table's mode lacks SESS_CACHE_CLIENT, its data_size is too small, or it has no spare
+        slot. NotImplementedError: the firmware gives no access to a client's session.
+        """
+
+    async def open_connection(
+        self,
+        ctx: Any,
+        host: str,
+        port: int = 443,
+        server_hostname: Optional[str] = None,
+        context: int = 0,
+    ) -> tuple[Any, Any]:
+        """The same for asyncio, TCP connection included: (reader, writer), once the handshake is over.
+        server_hostname: None for host."""
 
     # ---- Settings: a wrong type raises TypeError, a wrong value ValueError ----
 

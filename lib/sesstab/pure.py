@@ -732,3 +732,13 @@ class SessionTable:
 
     def detach(self, ctx):
         raise NotImplementedError(_NEEDS_NATIVE)
+
+    def wrap_socket(self, ctx, sock, server_hostname, port=443, context=0):
+        from .client import wrap_socket
+
+        return wrap_socket(self, ctx, sock, server_hostname, port, context)
+
+    def open_connection(self, ctx, host, port=443, server_hostname=None, context=0):
+        from .client import open_connection
+
+        return open_connection(self, ctx, host, port, server_hostname, context)

@@ -1,0 +1,343 @@
+# TLS clients without TLS: what TLSStream does around a connection, and the way through upstream's
+# ssl.SSLSession (MicroPython's pull request 12780), which no firmware here has. The stand-ins behave as that
+# request's tests and code do: a socket's session can be had once, after the handshake; a context takes
+# session=; bytes make a session.
+
+import sesstab
+from sesstab import client
+from support import Clock, counters, raises
+
+CERT_NONE, CERT_OPTIONAL, CERT_REQUIRED = 0, 1, 2
+
+
+class SSLSession:
+    def __init__(self, data):
+        if bytes(data[:4]) != b"TLS:":
+            raise ValueError("invalid session")
+        self.data = bytes(data)
+
+    def serialize(self):
+        return self.data
+
+
+class Server:
+    """All servers of the world: a session that it gave is good at the host that gave it."""
+
+    def __init__(self):
+        self.given = {}
+        self.log = []  # (host, offered, resumed)
+        self.error = None
+
+    def handshake(self, host, session):
+        data = session.serialize() if session else None
+        resumed = data is not None and self.given.get(data) == host
+        self.log.append((host, data is not None, resumed))
+        if self.error:
+            raise self.error
+        if not resumed:
+            data = b"TLS:%d" % len(self.log)
+            self.given[data] = host
+        return SSLSession(data)
+
+
+class SSLSocket:
+    def __init__(self, server, host, session):
+        self._work = (server, host, session)
+        self._session = None
+        self.closed = 0
+
+    def handshake(self):
+        self._session = self._work[0].handshake(self._work[1], self._work[2])
+
+    @property
+    def session(self):
+        session, self._session = self._session, None
+        if session is None:
+            raise OSError(-0x7100, "MBEDTLS_ERR_SSL_BAD_INPUT_DATA")
+        return session
+
+    def read(self, n=-1):
+        if self._session is None:
+            self.handshake()
+        return b"answer"
+
+    def close(self):
+        self.closed += 1
+
+
+class SSLContext:
+    def __init__(self, server, verify_mode=CERT_REQUIRED):
+        self.server = server
+        self.verify_mode = verify_mode
+        self.socket = None
+
+    def wrap_socket(self, sock, server_hostname=None, do_handshake_on_connect=True, session=None):
+        self.socket = SSLSocket(self.server, server_hostname, session)
+        if do_handshake_on_connect:
+            self.socket.handshake()
+        return self.socket
+
+
+client._client_class = lambda table: None
+client._session_class = lambda: SSLSession
+
+
+def make(capacity=4, timeout=100):
+    clock = Clock()
+    table = sesstab.SessionTable(capacity, 2, 400, timeout, sesstab.SESS_CACHE_CLIENT, clock)
+    return table, SSLContext(Server()), clock
+
+
+def connect(table, context, host="a.example", port=443, number=0):
+    """One connection, closed again. Whether a session was offered, and whether it was resumed."""
+    stream = table.wrap_socket(context, "socket", server_hostname=host, port=port, context=number)
+    assert stream.read(6) == b"answer"
+    stream.close()
+    assert context.socket.closed == 1
+    assert table.session_refs(table.next_session()) == 1
+    return context.server.log[-1][1:]
+
+
+# ---- Through ssl.SSLSession ----
+
+
+def test_second_connection_resumes():
+    table, context, _ = make()
+    assert connect(table, context) == (False, False)
+    assert connect(table, context) == (True, True)
+    assert connect(table, context) == (True, True)
+    assert table.sess_number() == 1
+    assert table.sess_hits() == 2
+    assert table.sess_stored() == 1
+
+
+def test_session_that_the_server_declines_is_replaced():
+    table, context, _ = make()
+    connect(table, context)
+    context.server.given.clear()
+    assert connect(table, context) == (True, False)
+    assert connect(table, context) == (True, True)
+    assert table.sess_number() == 1
+
+
+def test_no_session_is_offered_to_another_name_port_or_context():
+    table, context, _ = make()
+    connect(table, context)
+    assert connect(table, context, host="b.example") == (False, False)
+    assert connect(table, context, port=8443) == (False, False)
+    assert table.sess_number() == 3
+    assert connect(table, context, number=1) == (False, False)
+    assert connect(table, context, number=1) == (True, True)
+
+
+def test_unverified_session_is_not_offered_when_the_context_verifies():
+    table, context, _ = make()
+    for mode in (CERT_NONE, CERT_OPTIONAL):
+        context.verify_mode = mode
+        connect(table, context)
+        assert connect(table, context) == (True, True)
+    context.verify_mode = CERT_REQUIRED
+    assert connect(table, context) == (False, False)
+    context.verify_mode = CERT_NONE
+    assert connect(table, context) == (True, True)
+
+
+def test_resumed_session_gets_no_younger():
+    table, context, clock = make(timeout=100)
+    connect(table, context)
+    clock.time += 60
+    assert connect(table, context) == (True, True)
+    clock.time += 60
+    assert connect(table, context) == (False, False)
+    assert table.sess_timeouts() == 1
+
+
+def test_least_recently_used_servers_are_forgotten():
+    table, context, _ = make(capacity=2)
+    for host in ("a", "b", "a", "c"):
+        connect(table, context, host)
+    assert table.sess_number() == 2
+    assert connect(table, context, "a") == (True, True)
+    assert connect(table, context, "b") == (False, False)
+
+
+def test_session_that_this_firmware_does_not_know_is_forgotten():
+    table, context, _ = make()
+    connect(table, context)
+    id = bytearray(32)
+    assert table.session_id(table.next_session(), id) == 32
+    h = table.new_session(id, b"\x02of another version")
+    table.add_session(h)
+    table.free(h)
+    assert connect(table, context) == (False, False)
+    assert connect(table, context) == (True, True)
+
+
+def test_session_of_a_socket_that_handshakes_later_is_saved_when_it_has():
+    table, context, _ = make()
+    stream = client._new_stream(table, context, "socket", "a.example", 443, 0, False)
+    stream.close()
+    assert table.sess_number() == 0
+    stream = client._new_stream(table, context, "socket", "a.example", 443, 0, False)
+    assert stream.handshake()
+    assert table.sess_number() == 0
+    stream.read(6)
+    assert table.sess_number() == 1
+    stream.close()
+    assert connect(table, context) == (True, True)
+
+
+def test_upstream_does_not_tell_whether_it_resumed():
+    table, context, _ = make()
+    stream = table.wrap_socket(context, "socket", "a.example")
+    assert sesstab.session_reused(stream) is None
+    stream.close()
+    assert sesstab.session_reused(stream) is None
+
+
+def test_failed_handshake_forgets_what_was_refused_but_not_for_a_bad_network():
+    table, context, _ = make()
+    connect(table, context)
+    for errno, left in ((104, 1), (-0x7780, 0)):
+        context.server.error = OSError(errno, "")
+        assert raises(OSError, table.wrap_socket, context, "socket", "a.example")
+        assert table.sess_number() == left
+    context.server.error = None
+    assert connect(table, context) == (False, False)
+
+
+# ---- What is refused ----
+
+
+def test_table_that_is_not_for_clients_is_refused():
+    _, context, _ = make()
+    for mode, size, spare in (
+        (sesstab.SESS_CACHE_SERVER, 400, 2),
+        (sesstab.SESS_CACHE_CLIENT, 50, 2),
+        (sesstab.SESS_CACHE_CLIENT, 400, 0),
+    ):
+        table = sesstab.SessionTable(4, spare, size, mode=mode)
+        assert raises(ValueError, table.wrap_socket, context, "socket", "a.example")
+    table = sesstab.SessionTable(4, data_size=400, mode=sesstab.SESS_CACHE_BOTH)
+    assert connect(table, context) == (False, False)
+
+
+def test_name_and_context_are_checked():
+    table, context, _ = make()
+    assert raises(ValueError, table.wrap_socket, context, "socket", None)
+    assert raises(ValueError, table.wrap_socket, context, "socket", "")
+    assert raises(ValueError, table.wrap_socket, context, "socket", "a", 443, 256)
+    assert raises(ValueError, table.wrap_socket, context, "socket", "a", 443, -1)
+    assert raises(TypeError, table.wrap_socket, context, "socket", "a", "443")
+    assert raises(TypeError, table.wrap_socket, context)
+    assert context.server.log == []
+
+
+def test_firmware_without_either_way_says_so():
+    table, context, _ = make()
+    client._session_class = lambda: None
+    try:
+        table.wrap_socket(context, "socket", "a.example")
+        raise AssertionError("wrapped")
+    except NotImplementedError as error:
+        assert "docs/building.md" in str(error)
+    finally:
+        client._session_class = lambda: SSLSession
+    assert counters(table) == (0, 0, 0, 0, 0, 0, 0)
+
+
+# ---- Around a connection ----
+
+
+class Pieces:
+    """A TLS socket whose reads give what is listed; TICKET is what a ticket cuts short."""
+
+    def __init__(self, *pieces):
+        self.pieces = list(pieces)
+        self.ticket = False
+        self.log = []
+
+    def read(self, n=-1):
+        piece = self.pieces.pop(0)
+        self.ticket = isinstance(piece, tuple)
+        return piece[0] if self.ticket else piece
+
+    readline = read
+
+    def readinto(self, buf):
+        piece = self.read()
+        if piece is None:
+            return None
+        buf[: len(piece)] = piece
+        return len(piece)
+
+    # The session's side
+
+    def save(self):
+        saved, self.ticket = self.ticket, False
+        return 1 if saved else 0
+
+    def resumed(self):
+        return 1
+
+    def close_notify(self):
+        self.log.append("close_notify")
+        return 0
+
+    def done(self):
+        self.log.append("done")
+
+    def close(self):
+        self.log.append("close")
+
+
+def stream_of(*pieces):
+    tls = Pieces(*pieces)
+    return client.TLSStream(tls, tls, None), tls
+
+
+def test_reads_go_on_after_a_ticket():
+    assert stream_of((None,), b"abc")[0].read(3) == b"abc"
+    assert stream_of((None,), (None,), b"abc")[0].read() == b"abc"
+    assert stream_of((b"a",), b"bc")[0].read(3) == b"abc"
+    assert stream_of((b"a",), (b"b",), b"")[0].read(3) == b"ab"
+    assert stream_of((b"abc",))[0].read(3) == b"abc"
+    assert stream_of((b"ab",), b"c\n")[0].readline() == b"abc\n"
+    assert stream_of((None,), b"abc\n")[0].readline() == b"abc\n"
+    assert stream_of((b"abc\n",))[0].readline() == b"abc\n"
+    for pieces in ([(None,), b"abc"], [(b"a",), b"bc"], [(b"abc",)]):
+        buf = bytearray(3)
+        assert stream_of(*pieces)[0].readinto(buf) == 3
+        assert buf == b"abc"
+    buf = bytearray(5)
+    assert stream_of((b"a",), b"bc")[0].readinto(buf, 3) == 3
+
+
+def test_reads_that_would_block_or_end_are_left_alone():
+    assert stream_of(None)[0].read(3) is None
+    assert stream_of((None,), None)[0].read(3) is None
+    assert stream_of((b"a",), None)[0].read(3) == b"a"
+    assert stream_of(b"a")[0].read(3) == b"a"
+    assert stream_of(b"")[0].read() == b""
+    assert stream_of(None)[0].readline() is None
+    assert stream_of((b"a",), None)[0].readline() == b"a"
+    assert stream_of(None)[0].readinto(bytearray(3)) is None
+    assert stream_of((b"a",), None)[0].readinto(bytearray(3)) == 1
+
+
+def test_close_tells_the_server_first_and_can_be_repeated():
+    stream, tls = stream_of()
+    stream.close()
+    stream.close()
+    assert tls.log == ["close_notify", "done", "close"]
+    assert stream.session_reused is True
+    with stream_of()[0] as stream:
+        tls = stream._tls
+    assert tls.log == ["close_notify", "done", "close"]
+
+
+def test_session_reused_takes_streams_of_asyncio():
+    class Writer:
+        s = stream_of()[0]
+
+    assert sesstab.session_reused(Writer()) is True
