@@ -50,6 +50,7 @@ venv:
 	@tools/setup/venv.sh
 
 setup-test: natmod
+	@tools/setup/test_tools.sh
 	@tools/setup/arm_gcc.sh
 
 help: ## this list
