@@ -5,6 +5,7 @@
  * that the core refuses, so that the method returns 0: for a handle that is 0.
  */
 #include "module.h"
+#include "sesstab_snapshot.h"
 
 #define MODES                                                                                                    \
     (SESSTAB_CACHE_BOTH | SESSTAB_CACHE_NO_AUTO_CLEAR | SESSTAB_CACHE_NO_INTERNAL | SESSTAB_CACHE_UPDATE_TIME)
@@ -522,6 +523,58 @@ static mp_obj_t table_next_session(size_t n_pos, const mp_obj_t *pos, mp_map_t *
 }
 static MP_DEFINE_CONST_FUN_OBJ_KW(next_session_obj, 1, table_next_session);
 
+// Snapshots
+
+// The copy that dump() makes on the way is overwritten; the bytes that it returns are the caller's.
+static mp_obj_t dump_bytes(sesstab_obj_t *self, size_t most) {
+    size_t size = sesstab_dump_size(table_core(self));
+    if (size > most) {
+        size = most;
+    }
+    uint8_t *buffer = m_malloc(size);
+    size_t used = sesstab_dump(table_core(self), buffer, size);
+    mp_obj_t bytes = mp_obj_new_bytes(buffer, used);
+    for (size_t i = 0; i < used; i++) {
+        ((volatile uint8_t *)buffer)[i] = 0;
+    }
+    m_free(buffer);
+    return bytes;
+}
+
+static mp_obj_t table_dump(size_t n_pos, const mp_obj_t *pos, mp_map_t *kw) {
+    PARSE_METHOD(0, MP_QSTR_buf, MP_QSTR_max_bytes);
+    uint32_t most = UINT32_MAX;
+    if (GIVEN(1) && value[1].u_obj != mp_const_none && int_arg(self->word_max, value[1].u_obj, &most) < 0) {
+        most = 0;
+    }
+    if (!GIVEN(0) || value[0].u_obj == mp_const_none) {
+        return dump_bytes(self, most);
+    }
+    mp_buffer_info_t buffer;
+    buffer_arg(value[0].u_obj, &buffer, MP_BUFFER_WRITE);
+    return number((uint32_t)sesstab_dump(table_core(self), buffer.buf, buffer.len < most ? buffer.len : most));
+}
+static MP_DEFINE_CONST_FUN_OBJ_KW(dump_obj, 1, table_dump);
+
+PLAIN_METHOD(dump_size, sesstab_dump_size);
+
+static mp_obj_t table_load(size_t n_pos, const mp_obj_t *pos, mp_map_t *kw) {
+    PARSE_METHOD(1, MP_QSTR_buf, MP_QSTR_elapsed);
+    mp_buffer_info_t buffer;
+    buffer_arg(value[0].u_obj, &buffer, MP_BUFFER_READ);
+    uint32_t elapsed = GIVEN(1) ? ranged_arg(self, value[1].u_obj, UINT32_MAX, UINT32_MAX) : 0;
+    int32_t loaded = sesstab_load(table_core(self), buffer.buf, buffer.len, elapsed);
+    if (loaded == SESSTAB_DAMAGED) {
+        mp_raise_ValueError(MP_ERROR_TEXT("snapshot is damaged"));
+    } else if (loaded == SESSTAB_UNKNOWN_VERSION) {
+        mp_raise_ValueError(MP_ERROR_TEXT("snapshot has an unknown version"));
+    } else if (loaded == SESSTAB_DATA_TOO_LONG) {
+        mp_raise_ValueError(MP_ERROR_TEXT("snapshot has data longer than data_size"));
+    }
+    return number((uint32_t)loaded);
+}
+static MP_DEFINE_CONST_FUN_OBJ_KW(load_obj, 1, table_load);
+
 static MP_DEFINE_CONST_FUN_OBJ_2(attach_obj, table_attach);
 static MP_DEFINE_CONST_FUN_OBJ_2(detach_obj, table_detach);
 
@@ -652,6 +705,9 @@ static void table_attr(mp_obj_t self_in, qstr attr, mp_obj_t *dest) {
     METHOD(MP_QSTR_sess_stored, sess_stored_obj)                                                                 \
     METHOD(MP_QSTR_session_stats, session_stats_obj)                                                             \
     METHOD(MP_QSTR_next_session, next_session_obj)                                                               \
+    METHOD(MP_QSTR_dump, dump_obj)                                                                               \
+    METHOD(MP_QSTR_dump_size, dump_size_obj)                                                                     \
+    METHOD(MP_QSTR_load, load_obj)                                                                               \
     METHOD(MP_QSTR_now, now_obj)                                                                                 \
     METHOD(MP_QSTR_clear, clear_obj)                                                                             \
     METHOD(MP_QSTR_attach, attach_obj)                                                                           \
