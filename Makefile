@@ -6,6 +6,7 @@
 
 PY := .venv/bin/python
 ARCH ?= x64
+BOARD ?= UNIX
 MPY_DIR := build/src/micropython
 JOBS ?= 2
 
@@ -36,6 +37,9 @@ natmod: venv ## the native module for ARCH (x64), into dist/natmod/
 	@tools/setup/sources.sh micropython
 	@$(MAKE) --no-print-directory -f firmware/module/natmod.mk ARCH=$(ARCH) MPY_DIR=$(CURDIR)/$(MPY_DIR) PYTHON=$(CURDIR)/$(PY)
 
+firmware: venv ## firmware with sesstab in it, for BOARD (UNIX), into dist/firmware/
+	@JOBS=$(JOBS) tools/setup/firmware.sh $(BOARD)
+
 lint: venv ## put code into shape
 	.venv/bin/ruff check --fix
 	.venv/bin/ruff format
@@ -49,7 +53,7 @@ distclean: ## forget everything that is not in git
 venv:
 	@tools/setup/venv.sh
 
-setup-test: natmod
+setup-test: natmod firmware
 	@tools/setup/test_tools.sh
 	@tools/setup/arm_gcc.sh
 
@@ -57,4 +61,4 @@ help: ## this list
 	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } \
 		/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-.PHONY: demo repl deploy test test-quick bench natmod lint clean distclean venv setup-test help
+.PHONY: demo repl deploy test test-quick bench natmod firmware lint clean distclean venv setup-test help

@@ -188,9 +188,8 @@ static int on_new(void *arg, sesstab_handle_t h) {
 
 static sesstab_handle_t on_get(void *arg, const uint8_t *id, size_t id_len) {
     sesstab_obj_t *self = arg;
-    (void)id;
-    (void)id_len;
-    return self->on_get == mp_const_none ? 0 : run(self, call_for_handle, self->on_get, self->looked_up, 0);
+    mp_obj_t object = self->on_get == mp_const_none ? MP_OBJ_NULL : id_object(self, id, id_len);
+    return object == MP_OBJ_NULL ? 0 : run(self, call_for_handle, self->on_get, object, 0);
 }
 
 static void on_remove(void *arg, sesstab_handle_t h) {
@@ -537,7 +536,7 @@ static mp_obj_t dump_bytes(sesstab_obj_t *self, size_t most) {
     for (size_t i = 0; i < used; i++) {
         ((volatile uint8_t *)buffer)[i] = 0;
     }
-    m_free(buffer);
+    m_del(uint8_t, buffer, size);
     return bytes;
 }
 
@@ -768,6 +767,10 @@ MP_DEFINE_CONST_OBJ_TYPE(
 static const mp_rom_map_elem_t module_globals_table[] = {
     {MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR__sesstab)},
     {MP_ROM_QSTR(MP_QSTR_SessionTable), MP_ROM_PTR(&table_type)},
+    #if SESSTAB_BUILT_IN_TLS
+    {MP_ROM_QSTR(MP_QSTR_Client), MP_ROM_PTR(&client_type)},
+    {MP_ROM_QSTR(MP_QSTR_TLS), MP_ROM_PTR(&tls_features)},
+    #endif
 };
 static MP_DEFINE_CONST_DICT(module_globals, module_globals_table);
 

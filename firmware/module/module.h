@@ -11,10 +11,17 @@
 #if MICROPY_ENABLE_DYNRUNTIME
 #include "py/dynruntime.h"
 #else
+#include "py/objtuple.h"
 #include "py/runtime.h"
 #endif
 
 #include "sesstab.h"
+
+#if !MICROPY_ENABLE_DYNRUNTIME && MICROPY_PY_SSL && MICROPY_SSL_MBEDTLS
+#define SESSTAB_BUILT_IN_TLS 1
+#else
+#define SESSTAB_BUILT_IN_TLS 0
+#endif
 
 /* How stock_tls.c finds its way in Mbed TLS's session struct; see there. */
 typedef struct {
@@ -60,7 +67,47 @@ static inline sesstab_t *table_core(sesstab_obj_t *self) {
  * TLS handshake, or of an operation of the table, must not unwind through it. */
 bool protected_call(void (*function)(void *), void *arg);
 
+/* ---- stock_tls.c, or built_in_tls.c where the module is compiled into firmware that has Mbed TLS ---- */
+
 mp_obj_t table_attach(mp_obj_t self_in, mp_obj_t ctx);
 mp_obj_t table_detach(mp_obj_t self_in, mp_obj_t ctx);
+
+#if SESSTAB_BUILT_IN_TLS
+extern const mp_obj_type_t table_type;
+extern const mp_obj_type_t client_type;
+extern const mp_rom_obj_tuple_t tls_features; /* what the build can do */
+#endif
+
+/* ---- contexts.c: what they share ---- */
+
+/* What attach() found out about a context. */
+typedef struct {
+    bool is_server;
+    bool is_stream;
+    bool is_anonymous;    /* asks for no client certificates */
+    bool is_free;         /* nobody else's callbacks are installed */
+    size_t state_size;    /* of a session, the largest */
+    sesstab_obj_t *table; /* that it is attached to; or NULL */
+} attachable_t;
+
+/* Raises ValueError unless the context can be attached to the table, or is attached to it already. */
+void check_attachable(const sesstab_obj_t *self, const attachable_t *what);
+
+/* A number for a context: never given out again, for an application may hold a session of an old number. */
+uint8_t new_context_number(sesstab_obj_t *self);
+
+/* The tls.SSLContext that `ctx` is, or that an ssl.SSLContext wraps. `tls` is the module. */
+mp_obj_t tls_context(mp_obj_t tls, mp_obj_t ctx);
+
+/* The id object that on_get gets: what get_session() was given, if this is its lookup; else a bytearray of the
+ * table's, which need_id_object() makes in time. Allocates nothing. MP_OBJ_NULL: an application made it too small. */
+mp_obj_t id_object(sesstab_obj_t *self, const uint8_t *id, size_t id_len);
+void need_id_object(sesstab_obj_t *self);
+
+__attribute__((noreturn)) void raise_about(const mp_obj_type_t *type, const char *text, size_t len, mp_obj_t what);
+#define RAISE_ABOUT(type, text, what) raise_about(type, text, sizeof(text) - 1, what)
+
+/* The TLS library is not laid out as expected. */
+__attribute__((noreturn)) void raise_unknown(void);
 
 #endif

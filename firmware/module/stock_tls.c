@@ -54,7 +54,8 @@
  * is attached to it.
  */
 #include "module.h"
-#include "py/objarray.h"
+
+#if !SESSTAB_BUILT_IN_TLS
 
 #define STATE_SIZE 50 /* of a stored session: ciphersuite, 2 bytes, big endian; master secret, 48 bytes */
 #define MASTER_SIZE 48
@@ -162,33 +163,6 @@ static bool find_config(mp_obj_t ctx, uint8_t authmode, config_t *config) {
 
 // The arguments of attach() and detach()
 
-static void raise_about(const mp_obj_type_t *type, const char *text, size_t len, mp_obj_t what) {
-    mp_obj_t message = mp_binary_op(MP_BINARY_OP_MODULO, mp_obj_new_str(text, len), what);
-    nlr_raise(mp_obj_new_exception_arg1(type, message));
-}
-
-#define RAISE_ABOUT(type, text, what) raise_about(type, text, sizeof(text) - 1, what)
-
-static void raise_unknown(void) {
-    mp_raise_msg(&mp_type_RuntimeError, MP_ERROR_TEXT(
-        "the TLS library of this firmware is laid out in a way that sesstab does not know; "
-        "build sesstab into the firmware as a user C module"));
-}
-
-// The tls.SSLContext that `ctx` is, or that an ssl.SSLContext wraps.
-static mp_obj_t tls_context(mp_obj_t tls, mp_obj_t ctx) {
-    mp_obj_t type = mp_load_attr(tls, MP_QSTR_SSLContext);
-    mp_obj_t inner[2] = {ctx, MP_OBJ_NULL};
-    if (MP_OBJ_FROM_PTR(mp_obj_get_type(ctx)) != type) {
-        mp_load_method_maybe(ctx, MP_QSTR__context, inner);
-    }
-    if (inner[0] == MP_OBJ_NULL || inner[1] != MP_OBJ_NULL || MP_OBJ_FROM_PTR(mp_obj_get_type(inner[0])) != type) {
-        RAISE_ABOUT(&mp_type_TypeError, "a tls.SSLContext or an ssl.SSLContext is needed, got %s",
-            MP_OBJ_FROM_PTR(mp_obj_get_type(ctx)));
-    }
-    return inner[0];
-}
-
 // Raises RuntimeError unless `tls` is built in, on Mbed TLS 3. Its version reads "Mbed TLS 3.6.2", with M or m.
 static void check_library(mp_obj_t tls, mp_obj_t ctx) {
     const char *expected = "bed TLS 3.";
@@ -223,48 +197,14 @@ static attachment_t *attachment_of(const config_t *config) {
 
 // attach and detach
 
-static void check_attachable(sesstab_obj_t *self, const config_t *config) {
-    if (config->endpoint != ENDPOINT_SERVER) {
-        mp_raise_ValueError(MP_ERROR_TEXT("attach needs a server's context, this is a client's"));
-    }
-    if (config->transport != TRANSPORT_STREAM) {
-        mp_raise_ValueError(MP_ERROR_TEXT("attach needs a TLS context, this is for DTLS"));
-    }
-    if (config->authmode != CERT_NONE) {
-        mp_raise_ValueError(MP_ERROR_TEXT(
-            "attach needs verify_mode CERT_NONE: a resumed handshake does not ask for the client's certificate"));
-    }
-    if (self->data_size < STATE_SIZE) {
-        RAISE_ABOUT(&mp_type_ValueError, "attach needs a table with data_size of at least 50, this has %s",
-            MP_OBJ_NEW_SMALL_INT(self->data_size));
-    }
-    if (self->spare == 0) {
-        mp_raise_ValueError(MP_ERROR_TEXT("attach needs a table with a spare slot: a new session comes before an "
-            "old one goes"));
-    }
-    if (!is_free_or_ours(config->p_vrfy)) {
-        mp_raise_ValueError(MP_ERROR_TEXT("this context has a session cache already"));
-    }
-}
-
-// A bytearray of 32 bytes.
-static mp_obj_t new_id_object(void) {
-    mp_obj_t size = MP_OBJ_NEW_SMALL_INT(SESSTAB_ID_MAX);
-    return mp_call_function_n_kw(mp_load_global(MP_QSTR_bytearray), 1, 0, &size);
-}
-
 static attachment_t *new_attachment(sesstab_obj_t *self, mp_obj_t ctx, const config_t *config) {
-    if (self->contexts == UINT8_MAX) {
-        mp_raise_ValueError(MP_ERROR_TEXT("this table has attached 255 contexts, which is the limit"));
-    }
-    if (self->tls_id == MP_OBJ_NULL) {
-        self->tls_id = new_id_object();
-    }
+    uint8_t number = new_context_number(self);
+    need_id_object(self);
     attachment_t *a = m_malloc(sizeof(attachment_t));
     a->table = self;
     a->ctx = ctx;
     a->suites = config->suites;
-    a->number = ++self->contexts; // never given out again: an application may hold a session of an old number
+    a->number = number;
     return a;
 }
 
@@ -272,18 +212,21 @@ mp_obj_t table_attach(mp_obj_t self_in, mp_obj_t ctx) {
     sesstab_obj_t *self = MP_OBJ_TO_PTR(self_in);
     config_t config;
     config_of(&ctx, &config);
-    check_attachable(self, &config);
+    attachment_t *a = attachment_of(&config);
+    bool is_free = is_free_or_ours(config.p_vrfy);
+    attachable_t what = {
+        config.endpoint == ENDPOINT_SERVER, config.transport == TRANSPORT_STREAM, config.authmode == CERT_NONE,
+        is_free, STATE_SIZE, is_free && a != NULL ? a->table : NULL,
+    };
+    check_attachable(self, &what);
     if (self->layout.state == LAYOUT_UNKNOWN) {
         raise_unknown();
     }
-    attachment_t *a = attachment_of(&config);
     if (a == NULL) {
         a = new_attachment(self, ctx, &config);
         config.p_vrfy[P_CACHE] = (word_t)a;
         config.p_vrfy[F_GET_CACHE] = (word_t)get_cache;
         config.p_vrfy[F_SET_CACHE] = (word_t)set_cache;
-    } else if (a->table != self) {
-        mp_raise_ValueError(MP_ERROR_TEXT("this context is attached to another table; detach it there first"));
     }
     return MP_OBJ_NEW_SMALL_INT(a->number);
 }
@@ -439,31 +382,6 @@ static int set_cache(void *p_cache, const uint8_t *id, size_t id_len, const uint
     return stored ? 0 : ERR_ENTRY_NOT_FOUND;
 }
 
-// The id object for on_get. Whatever an application did to the bytearray, `len + free` is what it has room for.
-static bool set_id_object(sesstab_obj_t *self, const uint8_t *id, size_t id_len) {
-    mp_obj_array_t *array = MP_OBJ_TO_PTR(self->tls_id);
-    size_t room = array->len + array->free;
-    if (room < id_len) {
-        return false;
-    }
-    array->len = id_len;
-    array->free = room - id_len;
-    copy(array->items, id, id_len);
-    return true;
-}
-
-static sesstab_handle_t look_up(const attachment_t *a, const uint8_t *id, size_t id_len) {
-    sesstab_obj_t *self = a->table;
-    if (id_len > SESSTAB_ID_MAX || !set_id_object(self, id, id_len)) {
-        return 0;
-    }
-    mp_obj_t outer = self->looked_up;
-    self->looked_up = self->tls_id;
-    sesstab_handle_t h = sesstab_get_session(table_core(self), id, id_len, a->number);
-    self->looked_up = outer;
-    return h;
-}
-
 static void fill(uint8_t *session, const session_layout_t *layout, const uint8_t *id, size_t id_len,
     const uint8_t *state) {
     session[layout->endpoint] = ENDPOINT_SERVER;
@@ -486,7 +404,7 @@ static int get_cache(void *p_cache, const uint8_t *id, size_t id_len, uint8_t *s
     if (a->table->layout.state != LAYOUT_KNOWN || !clients_are_anonymous(a)) {
         return ERR_ENTRY_NOT_FOUND;
     }
-    sesstab_handle_t h = look_up(a, id, id_len);
+    sesstab_handle_t h = sesstab_get_session(t, id, id_len, a->number);
     size_t size;
     const uint8_t *state = sesstab_session_data(t, h, &size);
     bool found = state != NULL && size == STATE_SIZE;
@@ -496,3 +414,5 @@ static int get_cache(void *p_cache, const uint8_t *id, size_t id_len, uint8_t *s
     sesstab_free(t, h);
     return found ? 0 : ERR_ENTRY_NOT_FOUND;
 }
+
+#endif
