@@ -9,7 +9,7 @@ Once a table is made: a wrong type raises TypeError, a wrong value makes a metho
 returns an int runs under micropython.heap_lock(). A buffer is a bytes, bytearray or memoryview of bytes.
 """
 
-from typing import Any, Callable, Final, Literal, Optional, Union
+from typing import Any, Callable, Final, Literal, Optional, Union, overload
 
 _Buffer = Union[bytes, bytearray, memoryview]
 _Writable = Union[bytearray, memoryview]
@@ -175,6 +175,26 @@ class SessionTable:
     def next_session(self, h: int = 0) -> int:
         """The session after `h` in the order of use, most recent first; h = 0 starts; 0 ends. For
         monitors."""
+
+    # ---- Snapshots: docs/format.md. To files: sesstab.snapshot.save and restore ----
+
+    @overload
+    def dump(self, buf: None = None, max_bytes: Optional[int] = None) -> bytes:
+        """A snapshot of the sessions that are not expired, or of the most recently used that fit into
+        max_bytes; b"" when not even an empty one (12 bytes) does. It holds secrets in the clear."""
+
+    @overload
+    def dump(self, buf: _Writable, max_bytes: Optional[int] = None) -> int:
+        """The same, written into buf: how many bytes; 0 when it is too small."""
+
+    def dump_size(self) -> int:
+        """Bytes that are enough for a snapshot of all sessions, until the table changes."""
+
+    def load(self, buf: _Buffer, elapsed: int = 0) -> int:
+        """Puts the sessions of a snapshot into the table as the most recently used, older by `elapsed`
+        seconds: how many. Left out is what is expired by then, what the table has a session of the same id
+        for, and the least recently used when not all fit. ValueError when the snapshot is damaged or does not
+        fit the table's data_size; then nothing is loaded."""
 
     def attach(self, ctx: Any) -> None:
         """Lets the server side of a TLS context resume sessions from this table. Native engine only."""

@@ -20,6 +20,7 @@ import sys
 import time
 from array import array
 
+from . import format
 from .modes import SESS_CACHE_CLIENT, SESS_CACHE_SERVER
 
 try:
@@ -68,6 +69,9 @@ else:
 
         def readinto(self, buf, size):
             return super().readinto(memoryview(buf)[:size])
+
+        def write(self, buf, start=0, size=None):
+            return super().write(memoryview(buf)[start : None if size is None else start + size])
 
     def _pack_into(form, buf, offset, *values):
         values = [v if isinstance(v, int) else bytes(memoryview(v)) for v in values]
@@ -724,6 +728,17 @@ class SessionTable:
             return 0
         slot = self._nexts[slot]
         return 0 if slot == self._slots else self._handles[slot]
+
+    # ---- Snapshots ----
+
+    def dump(self, buf=None, max_bytes=None):
+        return format.dump(self, buf, max_bytes)
+
+    def dump_size(self):
+        return format.dump_size(self)
+
+    def load(self, buf, elapsed=0):
+        return format.load(self, buf, elapsed)
 
     # ---- TLS ----
 
