@@ -364,6 +364,14 @@ def test_core_is_clean_under_asan_and_ubsan():
     assert int(run.stdout) > 5 * 20000
 
 
+def test_device_tests_are_clean_under_asan_and_ubsan():
+    """The whole contract, as a target runs it."""
+    device_tests = Path(__file__).parents[1] / "device"
+    run = run_sanitized("-m", "pytest", "-q", str(device_tests), "--target", "cpython", "--engine", "native")
+    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-1000:]
+    assert " passed" in run.stdout
+
+
 def test_the_sanitizers_are_on():
     """They end the process for a table in less memory than sesstab_init was told of."""
     script = (
