@@ -22,9 +22,10 @@ from .deploy import Deployment, deploy, find_root
 from .errors import BoardError, DeviceException, PortError
 from .repl import Board
 from .terminal import interact
-from .virtual import unix_board
+from .virtual import VirtualBoard, unix_board, unix_c_board
 
-UNIX = "unix"
+UNIX, UNIX_C = "unix", "unix-c"
+VIRTUAL = (UNIX, UNIX_C)
 
 app = typer.Typer(
     help="TLS sessions on MicroPython boards: talk to a board, deploy to it, test it.",
@@ -39,7 +40,7 @@ Port = Annotated[
         "--port",
         "-p",
         envvar="SESSTAB_PORT",
-        help="A device or any pyserial URL (socket://, rfc2217://), or the word unix: a virtual board for "
+        help="A device or any pyserial URL (socket://, rfc2217://), or unix or unix-c: a virtual board for "
         "this command only. Default: the only board on USB.",
     ),
 ]
@@ -90,14 +91,17 @@ def deploy_command(
     pure: Annotated[bool, typer.Option("--pure", help="Without the native module.")] = False,
 ) -> None:
     """Puts sesstab onto the board, with the native module for it if there is one. Sends only what changed."""
-    with _open(port) as board:
+    with _open(port, root) as board:
         done = deploy(board, find_root(root), native=not pure, on_file=_show_file)
     _show_deployment(done)
 
 
 @app.command()
 def emulate(
-    kind: Annotated[str, typer.Argument(help="unix: stock MicroPython for unix.")] = UNIX,
+    kind: Annotated[
+        str,
+        typer.Argument(help="unix: stock MicroPython for unix; unix-c: with sesstab compiled in."),
+    ] = UNIX,
     link: Annotated[
         Path | None, typer.Option("--link", help="Also make this symbolic link to the port.")
     ] = None,
@@ -105,13 +109,14 @@ def emulate(
         Path | None, typer.Option("--files", help="A folder for its files. Default: a new one.")
     ] = None,
     heap: Annotated[str, typer.Option("--heap", help="Size of its heap.")] = "2M",
+    root: Root = None,
 ) -> None:
     """Starts a virtual board, prints its port, and runs until Ctrl-C."""
-    if kind != UNIX:
-        raise PortError(f"no virtual board {kind!r}; there is {UNIX}")
+    if kind not in VIRTUAL:
+        raise PortError(f"no virtual board {kind!r}; there are {', '.join(VIRTUAL)}")
     if files:
         files.mkdir(parents=True, exist_ok=True)
-    with unix_board(heap=heap, files=files and files.resolve()) as board, _linked(link, board.port):
+    with _virtual(kind, root, heap, files and files.resolve()) as board, _linked(link, board.port):
         print(board.port, flush=True)
         _wait_for_signal()
 
@@ -120,7 +125,7 @@ def emulate(
 def test(
     context: typer.Context,
     target: Annotated[
-        list[str] | None, typer.Option("--target", help="cpython or unix (repeatable).")
+        list[str] | None, typer.Option("--target", help="cpython, unix or unix-c (repeatable).")
     ] = None,
     engine: Annotated[list[str] | None, typer.Option("--engine", help="pure or native (repeatable).")] = None,
     port: Port = None,
@@ -128,9 +133,9 @@ def test(
 ) -> None:
     """Runs the device tests, on a board if --port names one. Other arguments go to pytest."""
     folder = find_root(root)
-    targets = [*(target or []), *([UNIX] if port == UNIX else [])]
+    targets = [*(target or []), *([port] if port in VIRTUAL else [])]
     options = [f"--target={name}" for name in targets] + [f"--engine={name}" for name in engine or []]
-    if port and port != UNIX:
+    if port and port not in VIRTUAL:
         options.append(f"--port={port if '://' in port else os.path.abspath(port)}")
     command = [sys.executable, "-m", "pytest", "host_tests/device", *options, *context.args]
     raise typer.Exit(subprocess.call(command, cwd=folder))
@@ -166,20 +171,26 @@ def _show_output(data: bytes) -> None:
 @contextlib.contextmanager
 def _connect(port: str | None, root: str | None) -> Iterator[Board]:
     """The board that a command is for. A virtual one has sesstab on it."""
-    with _open(port) as board:
-        if port == UNIX:
+    with _open(port, root) as board:
+        if port in VIRTUAL:
             deploy(board, find_root(root))
         yield board
 
 
 @contextlib.contextmanager
-def _open(port: str | None) -> Iterator[Board]:
-    if port == UNIX:
-        with unix_board() as virtual, Board.open(virtual.port, press_reset=virtual.reset) as board:
+def _open(port: str | None, root: str | None) -> Iterator[Board]:
+    if port in VIRTUAL:
+        with _virtual(port, root) as virtual, Board.open(virtual.port, press_reset=virtual.reset) as board:
             yield board
     else:
         with Board.open(port or _only_board()) as board:
             yield board
+
+
+def _virtual(kind: str, root: str | None, heap: str = "2M", files: Path | None = None) -> VirtualBoard:
+    if kind == UNIX_C:
+        return unix_c_board(find_root(root), heap=heap, files=files)
+    return unix_board(heap=heap, files=files)
 
 
 def _only_board() -> str:

@@ -15,6 +15,24 @@ from .repl import Board
 
 NATIVE_MODULE = "lib/_sesstab.mpy"
 
+# Without a path to search, an import finds what the firmware itself has.
+_IS_BUILT_IN = """
+def is_built_in():
+    import sys
+
+    path = sys.path[:]
+    sys.path[:] = []
+    try:
+        return not hasattr(__import__("_sesstab"), "__file__")
+    except ImportError:
+        return False
+    finally:
+        sys.path[:] = path
+
+print(is_built_in())
+del is_built_in
+"""
+
 # By the number that MicroPython gives them in sys.implementation._mpy.
 _ARCHITECTURES = (
     "", "x86", "x64", "armv6", "armv6m", "armv7m", "armv7em", "armv7emsp", "armv7emdp",
@@ -30,7 +48,7 @@ class Deployment:
 
     engine: str
     module: str
-    """Where the native module came from, or why there is none."""
+    """Where the native module is from, or why there is none."""
     sent: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
@@ -85,12 +103,15 @@ def deploy(
 ) -> Deployment:
     """Deploys sesstab and `extra` files. Sends what changed only; tells `on_file` each path and size sent.
 
-    Where there is no native module for the board, or with native=False, an old one is removed, since it would
-    be imported first.
+    Where there is no native module for the board, or the firmware has it built in, or with native=False, an
+    old one is removed.
     """
     wanted = {**library(root), **(extra or {})}
+    built_in = is_built_in(board)
     module, reason = find_module(root, mpy_of(board)) if native else (None, "not asked for")
-    result = Deployment("native" if module else "pure", reason)
+    if built_in:
+        module, reason = None, "built into the firmware"
+    result = Deployment("native" if built_in or module else "pure", reason)
     files = Files(board)
     if module:
         wanted[NATIVE_MODULE] = module.read_bytes()
@@ -98,6 +119,11 @@ def deploy(
         result.removed.append(NATIVE_MODULE)
     _send_changed(files, wanted, result, on_file)
     return result
+
+
+def is_built_in(board: Board) -> bool:
+    """True when the firmware itself has the native module (a user C module)."""
+    return board.exec(_IS_BUILT_IN).strip() == b"True"
 
 
 def mpy_of(board: Board) -> int:

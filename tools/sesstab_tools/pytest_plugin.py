@@ -17,9 +17,8 @@ import pytest
 from .deploy import find_root
 from .errors import BoardError, DeviceException
 from .targets import (
-    CPYTHON,
     ENGINES,
-    UNIX,
+    TARGETS,
     TargetBoards,
     TargetId,
     port_name,
@@ -29,11 +28,12 @@ from .targets import (
 
 _BOARDS = pytest.StashKey[TargetBoards]()
 _TARGETS = pytest.StashKey[list[TargetId]]()
+_TARGET_NAMES = ", ".join(TARGETS)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("sesstab", "device tests")
-    group.addoption("--target", action="append", metavar="NAME", help="run device tests on cpython or unix")
+    group.addoption("--target", action="append", metavar="NAME", help=f"run device tests on {_TARGET_NAMES}")
     group.addoption("--port", action="append", metavar="URL", help="run device tests on the board there")
     group.addoption("--engine", action="append", choices=ENGINES, help="with this engine only")
     group.addoption(
@@ -165,10 +165,10 @@ def _selected_targets(config: pytest.Config, root: Path) -> list[TargetId]:
     if hasattr(config, "workerinput"):
         return [TargetId(*fields) for fields in config.workerinput["sesstab_targets"]]
     ports: list[str] = config.getoption("--port") or []
-    named: list[str] = config.getoption("--target") or ([] if ports else [CPYTHON, UNIX])
+    named: list[str] = config.getoption("--target") or ([] if ports else list(TARGETS))
     for name in named:
-        if name not in (CPYTHON, UNIX):
-            raise pytest.UsageError(f"--target {name}: there are {CPYTHON} and {UNIX}; --port names a board")
+        if name not in TARGETS:
+            raise pytest.UsageError(f"--target {name}: there are {_TARGET_NAMES}; --port names a board")
     engines: list[str] = config.getoption("--engine") or []
     targets = [TargetId(name, engine) for name in named for engine in engines or ENGINES]
     for port in ports:

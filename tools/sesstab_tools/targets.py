@@ -1,4 +1,4 @@
-"""Targets that device tests run on: CPython, the unix interpreter behind a pty, a board on a port.
+"""Targets that device tests run on: CPython, unix interpreters behind a pty, a board on a port.
 
 A DeviceTarget is one of them with one engine. It loads a test module's source onto its board once and then
 runs its tests one by one; after a hang or a reset it gets the board back and loads the module again.
@@ -10,12 +10,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from .deploy import deploy, find_module, mpy_of
+from .deploy import deploy, find_module, is_built_in, mpy_of
 from .errors import BoardError, DeviceException, NoAnswer
 from .repl import Board, Program
-from .virtual import VirtualBoard, cpython_board, unix_board
+from .virtual import VirtualBoard, cpython_board, unix_board, unix_c_board
 
-CPYTHON, UNIX = "cpython", "unix"
+CPYTHON, UNIX, UNIX_C = "cpython", "unix", "unix-c"
+TARGETS = (CPYTHON, UNIX, UNIX_C)
 PURE, NATIVE = "pure", "native"
 ENGINES = (PURE, NATIVE)
 
@@ -61,11 +62,10 @@ def probe_engines(port: str, root: Path) -> list[str]:
     """The engines that the board on a port can run. If it does not answer, its tests will say so."""
     try:
         with Board.open(port) as board:
-            if find_module(root, mpy_of(board))[0] is None:
-                board.exec("import _sesstab")
+            native = is_built_in(board) or find_module(root, mpy_of(board))[0] is not None
     except BoardError:
         return [PURE]
-    return [PURE, NATIVE]
+    return [PURE, NATIVE] if native else [PURE]
 
 
 class TargetBoards:
@@ -92,7 +92,8 @@ class TargetBoards:
             return self._deployed(self._ports[name.port], name)
         if name.target == CPYTHON:
             return self._start(cpython_board(self._cpython_path(name.engine)))
-        return self._deployed(self._start(unix_board()), name)
+        virtual = unix_c_board(self.root) if name.target == UNIX_C else unix_board()
+        return self._deployed(self._start(virtual), name)
 
     def close(self) -> None:
         for board in self._ports.values():
@@ -116,7 +117,7 @@ class TargetBoards:
         # A port's board serves both engines, so it gets the module in any case; selecting pure passes it by.
         native = name.engine == NATIVE or name.port is not None
         done = deploy(board, self.root, native=native, extra=self._support_modules())
-        if name.engine == NATIVE and done.engine != NATIVE and not _has_builtin_module(board):
+        if name.engine == NATIVE and done.engine != NATIVE:
             raise TargetError(f"{name}: {done.module}")
         return board
 
@@ -202,15 +203,6 @@ class DeviceTarget:
             board.recover()
         except BoardError as error:
             self._broken = error
-
-
-def _has_builtin_module(board: Board) -> bool:
-    """True when the firmware itself has the native engine (a user C module)."""
-    try:
-        board.exec("import _sesstab")
-    except DeviceException:
-        return False
-    return True
 
 
 def _without_first_frame(traceback: str) -> str:

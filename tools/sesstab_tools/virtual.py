@@ -322,6 +322,18 @@ def unix_board(*, heap: str = "2M", files: Path | None = None) -> VirtualBoard:
     return VirtualBoard(command, files=files, environment={"MICROPYPATH": ".frozen:lib"})
 
 
+def unix_c_board(root: Path, *, heap: str = "2M", files: Path | None = None) -> VirtualBoard:
+    """MicroPython for unix with sesstab compiled in, as a board; `root` is the repository.
+
+    What is deployed into its lib/ comes before what is frozen into the firmware.
+    """
+    program = root / "dist" / "firmware" / "UNIX" / "micropython"
+    if not program.is_file():
+        raise PortError(f"no {program.relative_to(root)}; build it: make firmware BOARD=UNIX")
+    command = [str(program), "-X", f"heapsize={heap}", "-c", "__import__('_repl').run()"]
+    return VirtualBoard(command, files=files, environment={"MICROPYPATH": "lib:.frozen"})
+
+
 def cpython_board(path: Sequence[Path] = (), *, files: Path | None = None) -> VirtualBoard:
     """CPython as a board, through a raw REPL in Python. `path` comes first on its sys.path."""
     worker = Path(__file__).with_name("cpython_repl.py")
