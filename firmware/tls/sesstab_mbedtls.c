@@ -10,16 +10,15 @@
  *                          6  resumption key           32 or 48
  *
  *     client               0  0x82: TLS 1.2, 0x83: 1.3 1, which no server's session starts with
- *                          1  authmode                 1, that the server was verified under
- *                          2  verify result            4
- *                          6  server's name            16, of its SHA-256; all 0 without a name
- *                         22  ciphersuite              2, with flags, or with key exchange modes, as above
- *       TLS 1.2           24  master secret            48
- *                         72  length of the id         1, then the id; or 0, and then
- *                         73  ticket's lifetime        4, then the ticket
- *       TLS 1.3           24  ticket_age_add           4
- *                         28  ticket's lifetime        4
- *                         32  length of the key        1, then the resumption key, then the ticket
+ *                          1  verified                 1: whether the server was
+ *                          2  server's name            16, of its SHA-256; all 0 without a name
+ *                         18  ciphersuite              2, with flags, or with key exchange modes, as above
+ *       TLS 1.2           20  master secret            48
+ *                         68  length of the id         1, then the id; or 0, and then
+ *                         69  ticket's lifetime        4, then the ticket
+ *       TLS 1.3           20  ticket_age_add           4
+ *                         24  ticket's lifetime        4
+ *                         28  length of the key        1, then the resumption key, then the ticket
  *
  * A ticket's age is the session's age in the table, so that it goes on while a board sleeps and a snapshot lies in a
  * file. It is right to a second; Mbed TLS tolerates six.
@@ -64,6 +63,7 @@
 #define MFL_OF(flags) (((flags) & 3u) | ((flags) >> 2 & 4u))
 #define FLAG_ETM 0x20u
 
+#if defined(MBEDTLS_SSL_SESSION_TICKETS)
 static void put32(uint8_t *to, uint32_t value)
 {
     to[0] = (uint8_t)(value >> 24);
@@ -76,6 +76,7 @@ static uint32_t get32(const uint8_t *from)
 {
     return (uint32_t)from[0] << 24 | (uint32_t)from[1] << 16 | (uint32_t)from[2] << 8 | from[3];
 }
+#endif
 
 /* ---- Mbed TLS's sessions ---- */
 
@@ -189,7 +190,8 @@ static int unpack_suite(mbedtls_ssl_session *s, const uint8_t *from)
 }
 
 #if TLS13_TICKETS
-#define MODES (MBEDTLS_SSL_TLS1_3_TICKET_ALLOW_PSK_RESUMPTION | MBEDTLS_SSL_TLS1_3_TICKET_ALLOW_PSK_EPHEMERAL_RESUMPTION)
+#define MODES                                                                                                    \
+    (MBEDTLS_SSL_TLS1_3_TICKET_ALLOW_PSK_RESUMPTION | MBEDTLS_SSL_TLS1_3_TICKET_ALLOW_PSK_EPHEMERAL_RESUMPTION)
 
 /* The ciphersuite of a TLS 1.3 session, 0x1301 to 0x1305, with key exchange modes: 2 bytes. No early data. */
 static int pack_suite13(uint8_t *to, const mbedtls_ssl_session *s)
@@ -367,21 +369,10 @@ static int set_cache(void *p_cache, const mbedtls_ssl_session *session)
     return set_id(p_cache, session->id, session->id_len, session);
 }
 
-/* `session` is that of the handshake, and has what was agreed on so far. */
+/* `session` has the id and nothing else. */
 static int get_cache(void *p_cache, mbedtls_ssl_session *session)
 {
-    mbedtls_ssl_session found;
-    mbedtls_ssl_session_init(&found);
-    int ret = get_id(p_cache, session->id, session->id_len, &found);
-    if (ret == 0 && (found.ciphersuite != session->ciphersuite || session->compression != 0))
-        ret = ERR_NOT_FOUND;
-    if (ret == 0) {
-        set_flags(session, flags_of(&found));
-        memcpy(session->master, found.master, MASTER_SIZE);
-        session->verify_result = found.verify_result;
-    }
-    mbedtls_platform_zeroize(&found, sizeof(found));
-    return ret;
+    return get_id(p_cache, session->id, session->id_len, session);
 }
 
 #endif
@@ -716,8 +707,9 @@ int sesstab_mbedtls_detach(sesstab_mbedtls_t *a)
 #define NAME_SIZE 16
 
 /* Offsets in a client's data. */
-enum { FORMAT, AUTHMODE, RESULT, NAME = 6, SUITE = 22, MASTER = 24, ID_LEN = 72, ID, AGE_ADD = 24, LIFETIME = 28,
-    KEY_LEN = 32, KEY };
+enum { FORMAT, VERIFIED, NAME, SUITE = 18 };
+enum { MASTER = 20, ID_LEN = 68, ID };                  /* TLS 1.2 */
+enum { AGE_ADD = 20, LIFETIME = 24, KEY_LEN = 28, KEY }; /* TLS 1.3 */
 
 /* Of the server's name; all 0 when there is none. Returns 0 when the library has no SHA-256. */
 static int digest_name(uint8_t digest[NAME_SIZE], const mbedtls_ssl_context *ssl)
@@ -735,15 +727,6 @@ static int digest_name(uint8_t digest[NAME_SIZE], const mbedtls_ssl_context *ssl
     (void)ssl;
 #endif
     return 1;
-}
-
-/* A server that nobody verified is nobody; one that was found wanting may do where verifying is optional. */
-static int is_verified_enough(const uint8_t *data, uint8_t authmode)
-{
-    if (authmode == MBEDTLS_SSL_VERIFY_NONE)
-        return 1;
-    return data[AUTHMODE] != MBEDTLS_SSL_VERIFY_NONE
-           && (authmode == MBEDTLS_SSL_VERIFY_OPTIONAL || get32(data + RESULT) == 0);
 }
 
 /* Whether the config speaks the version of the session: Mbed TLS would go by the session. */
@@ -858,7 +841,7 @@ static int set_session(const sesstab_mbedtls_client_t *c)
     size_t size;
     uint8_t name[NAME_SIZE];
     const uint8_t *data = offered_data(c, &size);
-    if (data == NULL || !is_verified_enough(data, c->authmode) || !digest_name(name, c->ssl)
+    if (data == NULL || (!data[VERIFIED] && c->authmode != MBEDTLS_SSL_VERIFY_NONE) || !digest_name(name, c->ssl)
         || memcmp(name, data + NAME, NAME_SIZE) != 0)
         return 0;
     mbedtls_ssl_session session;
@@ -867,7 +850,7 @@ static int set_session(const sesstab_mbedtls_client_t *c)
     int set = 0;
     if (version != 0 && is_version_configured(c->ssl->conf, version)) {
         set_version(&session, version, MBEDTLS_SSL_IS_CLIENT);
-        session.verify_result = get32(data + RESULT);
+        session.verify_result = data[VERIFIED] ? 0 : MBEDTLS_X509_BADCERT_SKIP_VERIFY;
         set = mbedtls_ssl_set_session(c->ssl, &session) == 0;
     }
     mbedtls_platform_zeroize(&session, sizeof(session)); /* not freed: the ticket and the name are lent */
@@ -911,12 +894,16 @@ int sesstab_mbedtls_resumed(const sesstab_mbedtls_client_t *c)
     return data[FORMAT] == CLIENT_TLS13 && !has_peer_certificate(c->ssl->session);
 }
 
-static void pack_head(const sesstab_mbedtls_client_t *c, uint8_t *data, uint8_t format)
+static int verifies(const sesstab_mbedtls_client_t *c)
 {
-    uint8_t now = c->ssl->conf->authmode;
-    data[FORMAT] = format;
-    data[AUTHMODE] = now < c->authmode ? now : c->authmode;
-    put32(data + RESULT, c->ssl->session->verify_result);
+    return c->authmode != MBEDTLS_SSL_VERIFY_NONE && c->ssl->conf->authmode != MBEDTLS_SSL_VERIFY_NONE;
+}
+
+/* A server that was found wanting, where that is allowed, is to be found wanting again: Mbed TLS's clients forget the
+ * result when they resume in TLS 1.3. */
+static int is_worth_saving(const sesstab_mbedtls_client_t *c)
+{
+    return !verifies(c) || c->ssl->session->verify_result == 0;
 }
 
 #if defined(MBEDTLS_SSL_SESSION_TICKETS)
@@ -972,15 +959,16 @@ static size_t pack_tls13(const sesstab_mbedtls_client_t *c, uint8_t *data)
 
 static size_t pack_client(const sesstab_mbedtls_client_t *c, uint8_t *data)
 {
-    if (!digest_name(data + NAME, c->ssl))
+    if (!is_worth_saving(c) || !digest_name(data + NAME, c->ssl))
         return 0;
+    data[VERIFIED] = (uint8_t)verifies(c);
     if (is_tls12(c->ssl)) {
-        pack_head(c, data, CLIENT_TLS12);
+        data[FORMAT] = CLIENT_TLS12;
         return pack_tls12(c, data);
     }
 #if TLS13_TICKETS
     if (version_of(c->ssl->session) == VERSION_TLS13) {
-        pack_head(c, data, CLIENT_TLS13);
+        data[FORMAT] = CLIENT_TLS13;
         return pack_tls13(c, data);
     }
 #endif

@@ -66,12 +66,16 @@ extern "C" {
 #define SESSTAB_MBEDTLS_HAS_TLS13 0
 #endif
 
-/* Bytes of data that a session takes: the table's data_size must be at least that. sesstab_mbedtls.c has the layouts. */
+/* Bytes of data that a session takes: the table's data_size must be at least that. The layouts: sesstab_mbedtls.c. */
 #define SESSTAB_MBEDTLS_TLS12_SIZE 50 /* server */
 #define SESSTAB_MBEDTLS_TLS13_SIZE 54 /* server; 38 with a ciphersuite of SHA-256 */
-#define SESSTAB_MBEDTLS_SERVER_SIZE (SESSTAB_MBEDTLS_HAS_TLS13 ? SESSTAB_MBEDTLS_TLS13_SIZE : SESSTAB_MBEDTLS_TLS12_SIZE)
+#if SESSTAB_MBEDTLS_HAS_TLS13
+#define SESSTAB_MBEDTLS_SERVER_SIZE SESSTAB_MBEDTLS_TLS13_SIZE
+#else
+#define SESSTAB_MBEDTLS_SERVER_SIZE SESSTAB_MBEDTLS_TLS12_SIZE
+#endif
 /* client; with session ids of TLS 1.2, ticket_len is 0. OpenSSL's tickets have 160 to 256 bytes. */
-#define SESSTAB_MBEDTLS_CLIENT_SIZE(ticket_len) ((ticket_len) > 24 ? 81 + (ticket_len) : 105)
+#define SESSTAB_MBEDTLS_CLIENT_SIZE(ticket_len) ((ticket_len) > 24 ? 77 + (ticket_len) : 101)
 #ifndef SESSTAB_MBEDTLS_TICKET_MAX
 #define SESSTAB_MBEDTLS_TICKET_MAX 512 /* a client does not store longer ones; saving takes so much stack */
 #endif
@@ -172,8 +176,9 @@ int sesstab_mbedtls_resumed(const sesstab_mbedtls_client_t *c);
  * cheap. A resumed TLS 1.2 session is not stored again, except with a new ticket, and keeps its time: it is no
  * younger for being used. mbedtls_ssl_get_session finds nothing to export after a session was saved.
  *
- * The session is marked as verified when the config verified at sesstab_mbedtls_offer and still does. So do not
- * lower the authmode in between only for the handshake.
+ * The session counts as made with a verified server when the config verified at sesstab_mbedtls_offer and still does.
+ * So do not lower the authmode in between only for the handshake. Where the result of verifying is not 0, and
+ * MBEDTLS_SSL_VERIFY_OPTIONAL lets it pass, the session is not stored: the next handshake has to see for itself.
  * Returns 1 when a session was stored; else 0. */
 int sesstab_mbedtls_save(sesstab_mbedtls_client_t *c);
 
