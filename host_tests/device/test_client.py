@@ -287,13 +287,19 @@ class Pieces:
     def done(self):
         self.log.append("done")
 
+    def setblocking(self, flag):
+        self.blocking = flag
+
     def close(self):
         self.log.append("close")
 
 
-def stream_of(*pieces):
+def stream_of(*pieces, blocking=True):
     tls = Pieces(*pieces)
-    return client.TLSStream(tls, tls, None), tls
+    stream = client.TLSStream(tls, tls, None)
+    stream.setblocking(blocking)
+    assert tls.blocking is blocking
+    return stream, tls
 
 
 def test_reads_go_on_after_a_ticket():
@@ -313,16 +319,22 @@ def test_reads_go_on_after_a_ticket():
     assert stream_of((b"a",), b"bc")[0].readinto(buf, 3) == 3
 
 
+def test_ticket_that_cannot_be_saved_does_not_end_a_read_that_blocks():
+    assert stream_of(None, b"abc")[0].read(3) == b"abc"
+    assert stream_of(None, b"abc\n")[0].readline() == b"abc\n"
+    assert stream_of(None, b"abc")[0].readinto(bytearray(3)) == 3
+
+
 def test_reads_that_would_block_or_end_are_left_alone():
-    assert stream_of(None)[0].read(3) is None
-    assert stream_of((None,), None)[0].read(3) is None
-    assert stream_of((b"a",), None)[0].read(3) == b"a"
-    assert stream_of(b"a")[0].read(3) == b"a"
-    assert stream_of(b"")[0].read() == b""
-    assert stream_of(None)[0].readline() is None
-    assert stream_of((b"a",), None)[0].readline() == b"a"
-    assert stream_of(None)[0].readinto(bytearray(3)) is None
-    assert stream_of((b"a",), None)[0].readinto(bytearray(3)) == 1
+    assert stream_of(None, blocking=False)[0].read(3) is None
+    assert stream_of((None,), None, blocking=False)[0].read(3) is None
+    assert stream_of((b"a",), None, blocking=False)[0].read(3) == b"a"
+    assert stream_of(b"a", blocking=False)[0].read(3) == b"a"
+    assert stream_of(b"", blocking=False)[0].read() == b""
+    assert stream_of(None, blocking=False)[0].readline() is None
+    assert stream_of((b"a",), None, blocking=False)[0].readline() == b"a"
+    assert stream_of(None, blocking=False)[0].readinto(bytearray(3)) is None
+    assert stream_of((b"a",), None, blocking=False)[0].readinto(bytearray(3)) == 1
 
 
 def test_close_tells_the_server_first_and_can_be_repeated():

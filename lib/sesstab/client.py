@@ -30,6 +30,7 @@ class TLSStream(io.IOBase):
         self._tls = tls
         self._session = session  # None when closed
         self._forget = forget
+        self._blocking = True
         self._reused = None
         self._poller = None
 
@@ -51,6 +52,8 @@ class TLSStream(io.IOBase):
             raise
         if over:
             self._session.save()
+        else:
+            self._blocking = False
         return bool(over)
 
     # A session ticket of TLS 1.3 that arrives ends a read early, with what came before it: maybe nothing
@@ -60,7 +63,7 @@ class TLSStream(io.IOBase):
         if n is None:
             n = -1
         data = self._tls.read(n)
-        while self._save() and (n < 0 or data is None or len(data) < n):
+        while self._was_ticket(data) and (n < 0 or data is None or len(data) < n):
             data = _join(data, self._tls.read(n if n < 0 else n - len(data or b"")))
         return data
 
@@ -69,19 +72,23 @@ class TLSStream(io.IOBase):
         if n >= 0:
             view = view[:n]
         n = self._tls.readinto(view)
-        while self._save() and (n or 0) < len(view):
+        while self._was_ticket(n) and (n or 0) < len(view):
             more = self._tls.readinto(view[n or 0 :])
             n = more if n is None else n + (more or 0)
         return n
 
     def readline(self):
         line = self._tls.readline()
-        while self._save() and not (line and line.endswith(b"\n")):
+        while self._was_ticket(line) and not (line and line.endswith(b"\n")):
             line = _join(line, self._tls.readline())
         return line
 
     def write(self, *args):
         return self._tls.write(*args)
+
+    def setblocking(self, flag):
+        self._tls.setblocking(flag)
+        self._blocking = bool(flag)
 
     def ioctl(self, request, arg):
         if request == _POLL:
@@ -102,7 +109,7 @@ class TLSStream(io.IOBase):
             self._tls.close()
 
     def __getattr__(self, name):
-        return getattr(self._tls, name)  # cipher(), setblocking() and what else it has
+        return getattr(self._tls, name)  # cipher() and what else it has
 
     def __enter__(self):
         return self
@@ -110,8 +117,9 @@ class TLSStream(io.IOBase):
     def __exit__(self, *error):
         self.close()
 
-    def _save(self):
-        return self._session and self._session.save()
+    def _was_ticket(self, result):
+        # One that could not be saved is a ticket all the same: nothing else gives None when a socket blocks.
+        return self._session and (self._session.save() or (result is None and self._blocking))
 
     def _poll(self, flags):
         # The TLS socket knows what it has decrypted already, and only a poller can ask it.
@@ -140,14 +148,14 @@ async def open_connection(table, ctx, host, port=443, server_hostname=None, cont
     tcp = (await asyncio.open_connection(host, port))[0].s
     try:
         stream = _new_stream(table, ctx, tcp, server_hostname or host, port, context, False)
+        try:
+            while not stream.handshake():
+                await asyncio.sleep_ms(5)
+        except BaseException:
+            stream.close()
+            raise
     except BaseException:
-        tcp.close()
-        raise
-    try:
-        while not stream.handshake():
-            await asyncio.sleep_ms(5)
-    except BaseException:
-        stream.close()
+        tcp.close()  # the TLS socket has let go of it when the handshake failed
         raise
     both = asyncio.StreamReader(stream)
     return both, both
