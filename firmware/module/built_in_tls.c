@@ -202,7 +202,7 @@ static mp_obj_t client_make_new(const mp_obj_type_t *type, size_t n_args, size_t
     sesstab_obj_t *table = MP_OBJ_TO_PTR(args[0]);
     socket_t *socket = new_socket_of(args[1]);
     mp_buffer_info_t id;
-    mp_get_buffer_raise(args[2], &id, MP_BUFFER_READ);
+    buffer_arg(args[2], &id, MP_BUFFER_READ);
     mp_int_t context = mp_obj_get_int(args[3]);
     if (id.len == 0 || id.len > SESSTAB_ID_MAX || context < 0 || context > UINT8_MAX) {
         mp_raise_ValueError(MP_ERROR_TEXT("an id has 1 to 32 bytes, a context is 0 to 255"));

@@ -60,8 +60,7 @@ static sesstab_handle_t handle_arg(sesstab_obj_t *self, mp_obj_t o) {
     return ranged_arg(self, o, UINT32_MAX, 0);
 }
 
-// A str is a buffer to MicroPython; here it is not.
-static void buffer_arg(mp_obj_t o, mp_buffer_info_t *buffer, mp_uint_t flags) {
+void buffer_arg(mp_obj_t o, mp_buffer_info_t *buffer, mp_uint_t flags) {
     if (mp_obj_get_type(o) == &mp_type_str) {
         mp_raise_TypeError(MP_ERROR_TEXT("bytes are needed, not str"));
     }

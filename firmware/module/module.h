@@ -67,6 +67,9 @@ static inline sesstab_t *table_core(sesstab_obj_t *self) {
  * TLS handshake, or of an operation of the table, must not unwind through it. */
 bool protected_call(void (*function)(void *), void *arg);
 
+/* A buffer, other than a str. */
+void buffer_arg(mp_obj_t o, mp_buffer_info_t *buffer, mp_uint_t flags);
+
 /* ---- stock_tls.c, or built_in_tls.c where the module is compiled into firmware that has Mbed TLS ---- */
 
 mp_obj_t table_attach(mp_obj_t self_in, mp_obj_t ctx);

@@ -1,7 +1,7 @@
 """TLS on firmware with sesstab compiled in, against real OpenSSL: three ways to resume, as a server.
 
-TLS 1.2 by session id, TLS 1.2 by ticket, TLS 1.3 by ticket. What a client saw and what the table counted have to
-agree.
+TLS 1.2 by session id, TLS 1.2 by ticket, TLS 1.3 by ticket. What a client saw and what the table counted have
+to agree.
 """
 
 from __future__ import annotations
@@ -371,18 +371,16 @@ def serve_stirred():
     global table, context
     stream, _ = listener.accept()
     connection = context.wrap_socket(Stream(stream), server_side=True, do_handshake_on_connect=False)
-    kept = table.sess_hits
     table = context = None
     connection.write(connection.readline())
     connection.close()
     stream.close()
-    return kept()
 """
     )
     client.connect()
     server.send("serve_stirred()")
     assert client.handshake(client.session)
-    assert int(str(server.receive())) >= 1
+    assert server.receive() is None
 
 
 # ---- Many ----
