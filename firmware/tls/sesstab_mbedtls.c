@@ -324,7 +324,7 @@ static int restore_tls12(mbedtls_ssl_session *s, const uint8_t *state, size_t si
 
 /* ---- Server: session ids of TLS 1.2 ---- */
 
-/* A full handshake is done. TLS 1.3 calls this too, with an id that the client chose. */
+/* A full handshake is done. In TLS 1.3 the client chooses the id, so nothing is stored under it. */
 static int set_id(sesstab_mbedtls_t *a, const uint8_t *id, size_t id_len, const mbedtls_ssl_session *s)
 {
     if (version_of(s) != VERSION_TLS12)

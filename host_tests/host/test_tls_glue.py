@@ -1,7 +1,7 @@
 """The glue between the table and Mbed TLS 2.28 and 3.6: servers and clients against OpenSSL, sanitized.
 
-host_tests/tls/peer.c is the program under test: it serves and connects as the lines on its stdin say. What its
-peer saw and what the table counted have to agree.
+host_tests/tls/peer.c is the program under test: it serves and connects as the lines on its stdin say. What
+its peer saw and what the table counted have to agree.
 """
 
 from __future__ import annotations
