@@ -17,8 +17,9 @@ program=$root/dist/firmware/$board/micropython
 log=$build/firmware-$board.log
 jobs=${JOBS:-2}
 
-# MicroPython's makefiles see changed files, but not changed flags: these go with a clean build.
-flags="$* $micropython $(cc -dumpfullversion)"
+# MicroPython's makefiles see changed sources, but not changed flags: these go with a clean build.
+makefiles=$(cat "$root/boards/$board/mpconfigvariant.mk" "$root/firmware/module/micropython.mk" | cksum)
+flags="$* $micropython $(cc -dumpfullversion) $makefiles"
 if [ "$(cat "$objects/sesstab-flags" 2>/dev/null)" != "$flags" ]; then
     rm -rf "$objects"
     mkdir -p "$objects"
