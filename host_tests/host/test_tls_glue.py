@@ -526,7 +526,7 @@ def s_client(listener: Listener, options: list[str]) -> str:
         run.stdin.close()
         seen += run.stdout.read()
     answer = listener.peer.ask("wait")
-    return seen.decode() + answer
+    return f"{seen.decode()}\n{answer}"
 
 
 def test_a_tls13_ticket_is_good_once(tls13: Peer, way13: Way, tmp_path: Path) -> None:
@@ -715,7 +715,7 @@ def test_a_tls13_ticket_with_the_wrong_secret_is_refused(tls13: Peer, way13: Way
     save_session(listener, file)
     ((_, _, data, _),) = tls13.sessions()
     forged = edited(file, (data[6:], bytes(len(data) - 6)))
-    assert "error" in s_client(listener, ["-sess_in", str(forged)])
+    assert "\nerror -" in s_client(listener, ["-sess_in", str(forged)])
     assert tls13.stats()["number"] == 1
 
 
@@ -730,7 +730,7 @@ def test_a_tls13_ticket_leads_nowhere_in_tls12(tls13: Peer, tmp_path: Path) -> N
     (_, its_ticket, data, _) = tls13.sessions()[0]
     forged = edited(session, (its_ticket, ticket))
     forged = edited(forged, (data[2:], bytes(48)))
-    assert "error" in s_client(old, ["-tls1_2", "-sess_in", str(forged)])
+    assert "\nerror -" in s_client(old, ["-tls1_2", "-sess_in", str(forged)])
 
 
 def test_a_tls12_ticket_is_none_in_tls13(tls13: Peer, tmp_path: Path) -> None:
