@@ -14,3 +14,6 @@ MPY_LIB_DIR = $(VARIANT_DIR)
 SHARED_SRC_C_EXTRA += runtime/pyexec.c
 
 SESSTAB_TLS13 ?= 1
+
+# So that mbedtls_heap.c can count what Mbed TLS allocates.
+CFLAGS += -DMBEDTLS_PLATFORM_MEMORY

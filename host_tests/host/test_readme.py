@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from sesstab_tools.certificates import make_certificate
-from sesstab_tools.demo import client_context, deploy_demo, free_port
+from sesstab_tools.handshakes import client_context, deploy_programs, free_port
 from sesstab_tools.repl import Board
 from sesstab_tools.virtual import VirtualBoard
 
@@ -33,7 +33,7 @@ def test_example_of_the_readme_resumes(
     certificate = make_certificate(tmp_path)
     (virtual_board.files / "cert.der").write_bytes(certificate.certificate_der)
     (virtual_board.files / "key.der").write_bytes(certificate.key_der)
-    deploy_demo(board)
+    deploy_programs(board)
     port = free_port()
     program = board.start(example.replace("8443", str(port)) + ACCEPT)
     context = client_context(certificate)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from sesstab_tools.certificates import Certificate, make_certificate
-from sesstab_tools.demo import client_context, deploy_demo, start_server
+from sesstab_tools.handshakes import client_context, deploy_programs, start_server
 from sesstab_tools.errors import DeviceException
 from sesstab_tools.link import LinkError, SerialLine, SerialTLS
 from sesstab_tools.repl import Board
@@ -27,7 +27,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Certific
 @pytest.fixture
 def server(board: Board, certificates: dict[str, Certificate]) -> Board:
     """A board with `context`, a TLS server's, and `table`, attached to it."""
-    deploy_demo(board)
+    deploy_programs(board)
     start_server(board, certificates["ec"])
     return board
 
@@ -50,7 +50,7 @@ def connect(board: Board, context: ssl.SSLContext, session: ssl.SSLSession | Non
 
 @pytest.mark.parametrize("kind", ["ec", "rsa"])
 def test_session_resumes_over_serial(board: Board, certificates: dict[str, Certificate], kind: str) -> None:
-    deploy_demo(board)
+    deploy_programs(board)
     start_server(board, certificates[kind])
     context = client_context(certificates[kind])
     session, reused, full = connect(board, context)

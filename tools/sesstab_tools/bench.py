@@ -17,13 +17,24 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from . import demo
-from .certificates import make_certificate
+from .certificates import Certificate, make_certificate
+from .demo import TLS12, TLS13
 from .deploy import deploy, find_root
 from .errors import BoardError
+from .handshakes import (
+    COLUMNS,
+    Handshake,
+    as_client,
+    client_context,
+    deploy_programs,
+    over_serial,
+    over_tcp,
+    rows,
+    start_server,
+)
 from .link import LinkError
 from .repl import Board
-from .virtual import unix_board
+from .virtual import unix_board, unix_c_board
 
 SIZES = (16, 64, 256)  # sessions
 OPERATIONS = (("get_hit_us", "hit"), ("get_miss_us", "miss"), ("insert_full_us", "insert when full"))
@@ -47,13 +58,20 @@ def main() -> None:
 
 def measure(root: Path) -> str:
     """All figures, as Markdown."""
-    with unix_board(heap="4M") as virtual, Board.open(virtual.port) as board:
-        engines = {engine: bench_engine(board, root, engine) for engine in ("pure", "native")}
-        handshakes = demo_handshakes(board)
+    with tempfile.TemporaryDirectory() as folder:
+        kinds = (("ec", "ECDSA P-256"), ("rsa", "RSA-2048"))
+        certificates = {name: make_certificate(Path(folder), kind) for kind, name in kinds}
+        with unix_board(heap="4M") as virtual, Board.open(virtual.port) as board:
+            engines = {engine: bench_engine(board, root, engine) for engine in ("pure", "native")}
+            stock = stock_handshakes(board, certificates)
+        with unix_c_board(root, heap="4M") as virtual, Board.open(virtual.port) as board:
+            built_in = built_in_handshakes(board, certificates)
     sections = [
         f"Measured on {platform.machine()}, {processor()}.",
-        "### A handshake with the virtual board",
-        handshakes,
+        "### Handshakes on stock firmware",
+        stock,
+        "### Handshakes on firmware with sesstab in it",
+        built_in,
         "### The engines on the virtual board",
         engine_table(engines),
         "### The C core on the host, beside OpenSSL",
@@ -77,21 +95,39 @@ def bench_engine(board: Board, root: Path, engine: str) -> dict[str, Any]:
     return result["sizes"]  # type: ignore[no-any-return]
 
 
-def demo_handshakes(board: Board) -> str:
-    """The demo's handshakes, over the serial line: the records are the same over TCP."""
-    demo.deploy_demo(board)
-    rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        for kind, name in (("ec", "ECDSA P-256"), ("rsa", "RSA-2048")):
-            certificate = make_certificate(Path(folder), kind)
+def stock_handshakes(board: Board, certificates: dict[str, Certificate]) -> str:
+    """The board is a server, with the firmware that anybody has; over the serial line, as on a board."""
+    deploy_programs(board)
+    table = []
+    for name, certificate in certificates.items():
+        board.soft_reset()
+        start_server(board, certificate)
+        table += labelled(f"server, 1.2 id, {name}", over_serial(board, client_context(certificate)))
+    return markdown(["TLS", "handshake", *COLUMNS], table)
+
+
+def built_in_handshakes(board: Board, certificates: dict[str, Certificate]) -> str:
+    """The board is a server and a client, with sesstab in its firmware; over TCP."""
+    deploy_programs(board)
+    table = []
+    for name, certificate in certificates.items():
+        for way, version, tickets in (
+            ("1.2 id", TLS12, False),
+            ("1.2 ticket", TLS12, True),
+            ("1.3", TLS13, True),
+        ):
             board.soft_reset()
-            demo.start_server(board, certificate)
-            handshakes = demo.over_serial(board, demo.client_context(certificate))
-            full, resumed = (demo.medians(handshakes, kind) for kind in (False, True))
-            rows += [[name, "full", *demo.cells(full)], ["", "resumed", *demo.cells(resumed)]]
-            rows.append(["", "ratio", *(f"{a / b:.1f}" for a, b in zip(full, resumed, strict=True))])
-    header = ["TLS 1.2", "handshake", "CPU on the board", "bytes to it", "bytes from it", "MicroPython heap"]
-    return markdown(header, rows)
+            start_server(board, certificate)
+            context = client_context(certificate, version, tickets)
+            table += labelled(f"server, {way}, {name}", over_tcp(board, context))
+        for way, version in (("1.2 ticket", TLS12), ("1.3", TLS13)):
+            board.soft_reset()
+            table += labelled(f"client, {way}, {name}", as_client(board, certificate, version))
+    return markdown(["TLS", "handshake", *COLUMNS], table)
+
+
+def labelled(label: str, handshakes: list[Handshake]) -> list[list[str]]:
+    return [[label if row[0] == "full" else "", *row] for row in rows(handshakes)]
 
 
 def engine_table(engines: dict[str, Any]) -> str:

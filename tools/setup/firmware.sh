@@ -26,6 +26,12 @@ if [ "$(cat "$objects/sesstab-flags" 2>/dev/null)" != "$flags" ]; then
     say "building MicroPython for unix with sesstab in it (about a minute)"
 fi
 
+# Without these, MicroPython takes its version from the git repository around it, which is ours.
+version() { awk -v name="MICROPY_VERSION_$1" '$2 == name { print $3 }' "$micropython/py/mpconfig.h"; }
+MICROPY_GIT_TAG=v$(version MAJOR).$(version MINOR).$(version MICRO)
+MICROPY_GIT_HASH=$MICROPY_GIT_TAG
+export MICROPY_GIT_TAG MICROPY_GIT_HASH
+
 run() {
     if ! "$@" >>"$log" 2>&1; then
         grep -E 'error|Error' "$log" | head -n 20 >&2

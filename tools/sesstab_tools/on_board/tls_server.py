@@ -9,6 +9,21 @@ from time import ticks_diff, ticks_us
 import tls
 from serial_link import Meter, SerialLink
 
+try:
+    import mbedtls_heap  # boards/UNIX has it
+except ImportError:
+    mbedtls_heap = None
+
+
+def reset_heap_of_tls():
+    if mbedtls_heap:
+        mbedtls_heap.reset()
+
+
+def heap_of_tls():
+    """(allocations of Mbed TLS, bytes at the peak) since reset_heap_of_tls; None where it cannot be told."""
+    return mbedtls_heap.stats() if mbedtls_heap else None
+
 
 def make_context(certificate, key):
     """A server's context, from DER bytes."""
@@ -23,6 +38,7 @@ def answer(context, table, stream):
     hits = table.sess_hits()
     gc.collect()
     gc.disable()  # so that mem_alloc() only grows: what the handshake allocates, not what it leaves behind
+    reset_heap_of_tls()
     heap = gc.mem_alloc()
     start = ticks_us()
     try:
@@ -35,6 +51,7 @@ def answer(context, table, stream):
             "received": meter.received,
             "sent": meter.sent,
             "heap": heap,
+            "tls_heap": heap_of_tls(),
             "hits": table.sess_hits(),
             "misses": table.sess_misses(),
             "sessions": table.sess_number(),
