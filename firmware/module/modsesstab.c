@@ -13,6 +13,13 @@
 #define HANDLE_MASK 0x3fffffffu
 #define MAX_ARGS 6
 
+#define HAS_FINALISER (!MICROPY_ENABLE_DYNRUNTIME && MICROPY_ENABLE_FINALISER)
+#if HAS_FINALISER
+#define TABLE_MALLOC(size) m_malloc_with_finaliser(size)
+#else
+#define TABLE_MALLOC(size) m_malloc(size)
+#endif
+
 #if MICROPY_ENABLE_DYNRUNTIME
 mp_obj_full_type_t table_type;
 mp_obj_t this_module;
@@ -310,8 +317,9 @@ static mp_obj_t table_make_new(const mp_obj_type_t *type, size_t n_args, size_t 
         mp_raise_ValueError(MP_ERROR_TEXT("out of range"));
     }
 
-    sesstab_obj_t *self = m_malloc(size);
+    sesstab_obj_t *self = TABLE_MALLOC(size);
     self->base.type = type;
+    self->is_made = false;
     self->module = this_module;
     self->on_new = mp_const_none;
     self->on_get = mp_const_none;
@@ -326,6 +334,7 @@ static mp_obj_t table_make_new(const mp_obj_type_t *type, size_t n_args, size_t 
     self->layout.state = 0;
     set_clock(self, clock);
     init_core(self, size - offsetof(sesstab_obj_t, core), timeout, mode);
+    self->is_made = true;
     return MP_OBJ_FROM_PTR(self);
 }
 
@@ -751,7 +760,23 @@ mp_obj_t mpy_init(mp_obj_fun_bc_t *self, size_t n_args, size_t n_kw, mp_obj_t *a
 #define ROM_ENTRY(name, object) {MP_ROM_QSTR(name), MP_ROM_PTR(&object)},
 
 static MP_DEFINE_CONST_STATICMETHOD_OBJ(size_of_obj, MP_ROM_PTR(&size_of_fun));
-static const mp_rom_map_elem_t table_locals[] = {METHODS(ROM_ENTRY)};
+#if HAS_FINALISER
+// A table that is collected is overwritten, unless making it failed halfway.
+static mp_obj_t table_del(mp_obj_t self_in) {
+    if (SELF->is_made) {
+        sesstab_clear(table_core(SELF));
+    }
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(del_obj, table_del);
+#endif
+
+static const mp_rom_map_elem_t table_locals[] = {
+    METHODS(ROM_ENTRY)
+    #if HAS_FINALISER
+    {MP_ROM_QSTR(MP_QSTR___del__), MP_ROM_PTR(&del_obj)},
+    #endif
+};
 static MP_DEFINE_CONST_DICT(table_locals_dict, table_locals);
 
 MP_DEFINE_CONST_OBJ_TYPE(

@@ -36,7 +36,7 @@ typedef struct {
 
 /* A SessionTable is one block of the garbage-collected heap, the core's table included: nothing else is allocated
  * for as long as it lives. The core holds no pointers that the garbage collector would have to know. A table that
- * is collected is not overwritten, for dynamic modules have no finalisers: clear() it before letting go of it. */
+ * is collected is overwritten by its finaliser; dynamic modules have none: clear() it before letting go of it. */
 typedef struct {
     mp_obj_base_t base;
     mp_obj_t module;    /* keeps the module's qstr table when someone deletes the module from sys.modules */
@@ -54,6 +54,7 @@ typedef struct {
     uint16_t spare;
     uint16_t data_size;
     bool own_clock;
+    bool is_made;
     uint8_t contexts; /* how many context numbers attach() has given out */
     session_layout_t layout;
     uint64_t core[]; /* a sesstab_t; uint64_t for its alignment */

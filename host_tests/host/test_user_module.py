@@ -383,6 +383,31 @@ def serve_stirred():
     assert server.receive() is None
 
 
+def test_collected_tables_are_overwritten(server: Server) -> None:
+    server.run(
+        """
+import uctypes
+
+def make():
+    made = SessionTable(1, 0)
+    made.add_session(made.new_session(b"id", b"secret of a session"))
+    return id(made)
+
+def forget_tables():
+    places = [make() for _ in range(20)]
+    size = _sesstab.SessionTable.size_of(1, 0, 54)
+    seen = [b"secret of a session" in uctypes.bytes_at(place, size) for place in places]
+    gc.collect()
+    left = [b"secret of a session" in uctypes.bytes_at(place, size) for place in places]
+    return sum(seen), sum(left)
+
+"""
+    )
+    seen, left = server.run("forget_tables()")  # type: ignore[misc]
+    assert seen > 10
+    assert left <= 2  # the collector may take a stray word for a table
+
+
 # ---- Many ----
 
 
