@@ -185,7 +185,8 @@ typedef struct {
 } client_t;
 
 static void enable_tickets(mbedtls_ssl_config *config) {
-    #ifdef MBEDTLS_SSL_TLS1_3_SIGNAL_NEW_SESSION_TICKETS_ENABLED
+    #if SESSTAB_MBEDTLS_HAS_TLS13 && defined(MBEDTLS_SSL_SESSION_TICKETS) \
+    && defined(MBEDTLS_SSL_TLS1_3_SIGNAL_NEW_SESSION_TICKETS_ENABLED) // before Mbed TLS 3.6.1 they always are
     mbedtls_ssl_conf_tls13_enable_signal_new_session_tickets(config,
         MBEDTLS_SSL_TLS1_3_SIGNAL_NEW_SESSION_TICKETS_ENABLED);
     #else

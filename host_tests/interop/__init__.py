@@ -1,0 +1,1 @@
+"""Boards and other TLS implementations, face to face: what the interoperability tests share."""
