@@ -5,6 +5,7 @@ It is a third witness, beside the board and the other side: neither of them says
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 import threading
@@ -141,10 +142,11 @@ class Tap:
         """What each connection was that began with a hello."""
         return [connection.what for connection in self.connections if connection.from_client]
 
-    def _run(self, function: object, *arguments: object) -> None:
+    def _run(self, function: object, *arguments: object) -> threading.Thread:
         thread = threading.Thread(target=function, args=arguments, daemon=True)  # type: ignore[arg-type]
         self._threads.append(thread)
         thread.start()
+        return thread
 
     def _accept(self) -> None:
         while True:
@@ -152,16 +154,24 @@ class Tap:
                 client, _ = self._listener.accept()
             except OSError:  # closed
                 return
+            client.settimeout(self.timeout)
+            self._run(self._serve, client)
+
+    def _serve(self, client: socket.socket) -> None:
+        # A connection that stays silent, as browsers make them, would block MicroPython's server.
+        with client:
             try:
+                if not client.recv(1, socket.MSG_PEEK):
+                    return
                 server = socket.create_connection(("127.0.0.1", self.to), self.timeout)
             except OSError:
-                client.close()
-                continue
-            client.settimeout(self.timeout)
+                return
             connection = Connection()
             self.connections.append(connection)
-            self._run(self._carry, client, server, connection, "from_client")
-            self._run(self._carry, server, client, connection, "from_server")
+            with server:
+                back = self._run(self._carry, server, client, connection, "from_server")
+                self._carry(client, server, connection, "from_client")
+                back.join()
 
     def _carry(self, source: socket.socket, sink: socket.socket, connection: Connection, name: str) -> None:
         try:
@@ -172,4 +182,5 @@ class Tap:
             sink.shutdown(socket.SHUT_WR)
         except OSError:  # one side is gone, and the other is told
             for end in (source, sink):
-                end.close()
+                with contextlib.suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
