@@ -1,4 +1,4 @@
-"""examples/https_status.py on virtual boards, against this computer's OpenSSL."""
+"""examples/*.py on virtual boards, against this computer's OpenSSL."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from pathlib import Path
 
 import pytest
 from sesstab_tools.certificates import Certificate, make_certificate
-from sesstab_tools.demo import client_context, free_port
 from sesstab_tools.deploy import deploy, find_root
 from sesstab_tools.errors import DeviceException
+from sesstab_tools.handshakes import client_context, free_port
 from sesstab_tools.repl import Board, Program
-from sesstab_tools.virtual import VirtualBoard
+from sesstab_tools.virtual import VirtualBoard, unix_board, unix_c_board
+from tls_peers import WAYS, Seen, Server, server_context
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TIMEOUT = 20.0
@@ -79,6 +80,15 @@ def microdot() -> dict[str, bytes]:
     return {f"lib/microdot/{name}": (folder / name).read_bytes() for name in names}
 
 
+@pytest.fixture(params=["unix", "unix-c"])
+def server_board(request: pytest.FixtureRequest) -> Iterator[tuple[Board, VirtualBoard]]:
+    with (
+        unix_board() if request.param == "unix" else unix_c_board(find_root()) as virtual,
+        Board.open(virtual.port, press_reset=virtual.reset) as board,
+    ):
+        yield board, virtual
+
+
 def start(board: Board, virtual_board: VirtualBoard, certificate: Certificate) -> tuple[Program, Page]:
     (virtual_board.files / "cert.der").write_bytes(certificate.certificate_der)
     (virtual_board.files / "key.der").write_bytes(certificate.key_der)
@@ -87,7 +97,10 @@ def start(board: Board, virtual_board: VirtualBoard, certificate: Certificate) -
     program = board.start(f"import https_status\nhttps_status.run({port})")
     shown = b""
     while b"\n" not in shown:
-        shown += program.read(TIMEOUT)
+        more = program.read(TIMEOUT)
+        assert more, shown
+        shown += more
+    assert shown.startswith(b"https://localhost")
     return program, Page(port, certificate)
 
 
@@ -106,8 +119,9 @@ def windows(secret: bytes) -> Iterator[str]:
 
 
 def test_status_page_resumes_and_shows_the_table(
-    board: Board, virtual_board: VirtualBoard, certificate: Certificate
+    server_board: tuple[Board, VirtualBoard], certificate: Certificate
 ) -> None:
+    board, virtual_board = server_board
     program, page = start(board, virtual_board, certificate)
     reused, text = page.get()
     assert not reused
@@ -131,3 +145,56 @@ def test_status_page_resumes_and_shows_the_table(
     assert [len(secret) for secret in secrets] == [32, 50, 32, 50]
     for secret in secrets:
         assert not [shown for shown in windows(secret) if shown.lower() in page.seen.lower()]
+
+
+# ---- https_client_deepsleep.py ----
+
+WAKE = "import https_client_deepsleep as example\nexample.HOST, example.PORT = 'localhost', {port}\n"
+
+
+@pytest.fixture
+def sleeper(certificate: Certificate) -> Iterator[Board]:
+    with unix_c_board(find_root()) as virtual, Board.open(virtual.port, press_reset=virtual.reset) as board:
+        (virtual.files / "ca.der").write_bytes(certificate.certificate_der)
+        name = "https_client_deepsleep.py"
+        deploy(board, find_root(), native=False, extra={name: example(name)})
+        yield board
+
+
+def answer_http(server: Server, stream: socket.socket, seen: Seen) -> None:
+    assert server.context
+    with server.context.wrap_socket(stream, server_side=True) as connection:
+        seen.reused = connection.session_reused
+        assert connection.recv(4096).startswith(b"GET /status HTTP/1.0\r\nHost: localhost\r\n")
+        connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\n" + b"x" * 5000)
+        connection.unwrap()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_client_resumes_after_a_reset_from_its_snapshot(
+    sleeper: Board, certificate: Certificate, way: str
+) -> None:
+    with Server(server_context(certificate, way)) as server:
+        server.handler = lambda stream, seen: answer_http(server, stream, seen)
+        for n in range(4):
+            sleeper.soft_reset()  # nothing is left but the files
+            output = sleeper.exec(WAKE.format(port=server.port) + "example.wake('/status', '127.0.0.1')")
+            how = "resumed" if n else "in full"
+            assert output.decode().strip() == f"b'HTTP/1.0 200 OK\\r\\n' 5000 bytes, {how}"
+            assert server.reused() == [n > 0]
+            assert sleeper.eval("(example.table.sess_hits(), example.table.sess_misses())") == (
+                (1, 0) if n else (0, 1)
+            )
+
+
+def test_client_begins_anew_when_its_snapshot_is_damaged(sleeper: Board, certificate: Certificate) -> None:
+    with Server(server_context(certificate, "1.2-ticket")) as server:
+        server.handler = lambda stream, seen: answer_http(server, stream, seen)
+        wake = WAKE.format(port=server.port) + "example.wake('/status', '127.0.0.1')"
+        sleeper.exec(wake)
+        sleeper.soft_reset()
+        sleeper.exec("for name in ('sessions.0', 'sessions.1'):\n open(name, 'wb').write(b'no snapshot')")
+        assert b"beginning anew" in sleeper.exec(wake)
+        sleeper.soft_reset()
+        assert b"resumed" in sleeper.exec(wake)
+        assert server.reused() == [False, False, True]
