@@ -97,8 +97,9 @@ class Peer:
 
     def _answer(self, stream: socket.socket) -> None:
         with self.context.wrap_socket(stream, server_side=True) as connection:
-            connection.sendall(connection.recv(6))
+            request = connection.recv(6)
             self.reused.append(bool(connection.session_reused))
+            connection.sendall(request)
             assert connection.recv(1) == b""  # its close_notify, without which OpenSSL drops the session
             connection.unwrap()
 
