@@ -78,6 +78,7 @@ class SSLContext:
         return self.socket
 
 
+the_firmwares_session_class = client._session_class
 client._client_class = lambda table: None
 client._session_class = lambda: SSLSession
 
@@ -244,6 +245,10 @@ def test_firmware_without_either_way_says_so():
     finally:
         client._session_class = lambda: SSLSession
     assert counters(table) == (0, 0, 0, 0, 0, 0, 0)
+
+
+def test_firmware_here_has_no_session_class():
+    assert the_firmwares_session_class() is None
 
 
 # ---- Around a connection ----
