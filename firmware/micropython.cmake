@@ -43,6 +43,7 @@ if(TARGET micropy_lib_mbedtls AND (SESSTAB_TICKETS OR SESSTAB_TLS13))
         )
         target_sources(micropy_lib_mbedtls INTERFACE ${SESSTAB_MBEDTLS_SOURCES})
         target_compile_definitions(micropy_lib_mbedtls INTERFACE SESSTAB_TLS13=1)
+        target_link_options(usermod_sesstab INTERFACE -Wl,--wrap=psa_crypto_init)
     endif()
 endif()
 

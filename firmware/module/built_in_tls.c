@@ -28,6 +28,9 @@
 #include "mbedtls/ctr_drbg.h"
 #include "mbedtls/entropy.h"
 #include "mbedtls/error.h"
+#ifdef SESSTAB_TLS13
+#include "psa/crypto.h"
+#endif
 
 typedef struct {
     mp_obj_base_t base;
@@ -75,6 +78,46 @@ const mp_rom_obj_tuple_t tls_features = {
         #endif
     },
 };
+
+// PSA, which TLS 1.3 is built on, across a soft reset
+
+MP_REGISTER_ROOT_POINTER(mp_obj_t sesstab_psa_guard);
+
+#ifdef SESSTAB_TLS13
+
+// PSA's state is in static variables and, on boards without an operating system, points to memory of MicroPython's
+// heap. A soft reset takes the heap away, after it has called every finaliser. That of a guard, which nothing else
+// collects, ends PSA. The linker (--wrap) calls this in place of psa_crypto_init(), as MicroPython makes an SSLContext.
+psa_status_t __real_psa_crypto_init(void);
+psa_status_t __wrap_psa_crypto_init(void);
+
+static mp_obj_t guard_del(mp_obj_t self_in) {
+    (void)self_in;
+    MP_STATE_VM(sesstab_psa_guard) = MP_OBJ_NULL;
+    mbedtls_psa_crypto_free();
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(guard_del_obj, guard_del);
+
+static const mp_rom_map_elem_t guard_locals[] = {{MP_ROM_QSTR(MP_QSTR___del__), MP_ROM_PTR(&guard_del_obj)}};
+static MP_DEFINE_CONST_DICT(guard_locals_dict, guard_locals);
+
+static MP_DEFINE_CONST_OBJ_TYPE(
+    guard_type,
+    MP_QSTR__sesstab,
+    MP_TYPE_FLAG_NONE,
+    locals_dict, &guard_locals_dict
+    );
+
+psa_status_t __wrap_psa_crypto_init(void) {
+    if (MP_STATE_VM(sesstab_psa_guard) == MP_OBJ_NULL) {
+        mp_obj_base_t *guard = mp_obj_malloc_with_finaliser(mp_obj_base_t, &guard_type);
+        MP_STATE_VM(sesstab_psa_guard) = MP_OBJ_FROM_PTR(guard);
+    }
+    return __real_psa_crypto_init();
+}
+
+#endif
 
 // MicroPython's objects
 

@@ -21,6 +21,7 @@ CFLAGS_USERMOD += -DSESSTAB_TICKETS '-DMBEDTLS_USER_CONFIG_FILE="sesstab_mbedtls
 endif
 ifeq ($(SESSTAB_TLS13),1)
 CFLAGS_USERMOD += -DSESSTAB_TLS13
+LDFLAGS_USERMOD += -Wl,--wrap=psa_crypto_init
 # What MicroPython's own list of Mbed TLS's sources lacks.
 SRC_USERMOD_LIB_C += $(patsubst $(TOP)/%, %, $(wildcard \
 	$(addprefix $(TOP)/lib/mbedtls/library/, hkdf.c psa_*.c ssl_tls13_*.c)))

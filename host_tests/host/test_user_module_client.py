@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,6 +77,7 @@ class Peer:
         self.messages: list[str] = []
         self.context._msg_callback = self._on_message  # type: ignore[attr-defined]
         self.reused: list[bool] = []
+        self.delay = 0.0  # seconds before it starts to shake hands
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self._serve, daemon=True).start()
@@ -90,6 +92,7 @@ class Peer:
             except OSError:
                 return  # closed: the test is over
             stream.settimeout(TIMEOUT)
+            time.sleep(self.delay)
             try:
                 self._answer(stream)
             except OSError:
@@ -236,6 +239,7 @@ def connect_by_polls(port):
     return seen, waits
 """
     )
+    peer.delay = 0.1
     first, waits = board.run(f"connect_by_polls({peer.port})")
     assert first == [0, 0, 0]
     assert waits and set(waits) <= {1, 4}
