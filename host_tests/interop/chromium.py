@@ -107,9 +107,9 @@ def browser(folder: Path, *options: str) -> Iterator[Browser]:
         chromium.close()
 
 
-def chromium(port: int, how: str, folder: Path) -> list[bool]:
+def chromium(port: int, way: str, folder: Path) -> list[bool]:
     """Loads the status page twice: whether handshakes were resumed by then, as the page says."""
-    options = ["--ssl-version-min=tls1.3"] if how == TLS13 else ["--ssl-version-max=tls1.2"]
+    options = ["--ssl-version-min=tls1.3"] if way == TLS13 else ["--ssl-version-max=tls1.2"]
     with browser(folder, *options) as tab:
         texts = [tab.load(f"https://127.0.0.1:{port}/?{i}") for i in range(2)]
     found = [re.search(r"(\d+) resumed", text) for text in texts]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from interop.chromium import chromium
@@ -19,23 +19,29 @@ GNUTLS_PRIORITY = {ID: "+VERS-TLS1.2:%NO_TICKETS", TICKET_12: "+VERS-TLS1.2", TL
 REQUEST = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
-def openssl(port: int, how: str, folder: Path, *options: str) -> list[bool]:
-    version = {ID: ["-tls1_2", "-no_ticket"], TICKET_12: ["-tls1_2"], TLS13: ["-tls1_3"]}[how]
-    said = []
-    for option in ("-sess_out", "-sess_in"):
-        command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-ign_eof", *version, *options]
-        text = run([*command, option, folder / "session.pem"], folder, REQUEST)
-        said += re.findall(r"^(New|Reused), ", text, re.M)
-    return [word == "Reused" for word in said]
+OPENSSL_VERSION = {ID: ["-tls1_2", "-no_ticket"], TICKET_12: ["-tls1_2"], TLS13: ["-tls1_3"]}
 
 
-def python_context(how: str) -> ssl.SSLContext:
+def s_client(port: int, way: str, folder: Path, *options: object) -> bool | None:
+    """One request with OpenSSL's client. Whether it was resumed; None: there was no answer."""
+    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-ign_eof", *OPENSSL_VERSION[way]]
+    text = run([*command, *options], folder, REQUEST)
+    said = re.search(r"^(New|Reused), ", text, re.M)
+    return said[1] == "Reused" if said and "HTTP/1.1 200 OK" in text else None
+
+
+def openssl(port: int, way: str, folder: Path) -> list[bool | None]:
+    session = folder / "session.pem"
+    return [s_client(port, way, folder, option, session) for option in ("-sess_out", "-sess_in")]
+
+
+def python_context(way: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    only = ssl.TLSVersion.TLSv1_3 if how == TLS13 else ssl.TLSVersion.TLSv1_2
+    only = ssl.TLSVersion.TLSv1_3 if way == TLS13 else ssl.TLSVersion.TLSv1_2
     context.minimum_version = context.maximum_version = only
-    if how == ID:
+    if way == ID:
         context.options |= ssl.OP_NO_TICKET
     return context
 
@@ -43,9 +49,9 @@ def python_context(how: str) -> ssl.SSLContext:
 class PythonClient:
     """CPython's ssl: keeps its last session."""
 
-    def __init__(self, port: int, how: str, context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, port: int, way: str, context: ssl.SSLContext | None = None) -> None:
         self.port = port
-        self.context = context or python_context(how)
+        self.context = context or python_context(way)
         self.session: ssl.SSLSession | None = None
 
     def connect(self, session: ssl.SSLSession | None = None) -> bool:
@@ -62,14 +68,14 @@ class PythonClient:
         return self.connect(self.session)
 
 
-def python(port: int, how: str, folder: Path) -> list[bool]:
-    client = PythonClient(port, how)
+def python(port: int, way: str, folder: Path) -> list[bool]:
+    client = PythonClient(port, way)
     return [client.connect(), client.resume()]
 
 
-def curl(port: int, how: str, folder: Path) -> list[bool]:
+def curl(port: int, way: str, folder: Path) -> list[bool]:
     # Two pages in one run: curl keeps sessions in memory only. The server closes the connections.
-    version = ["--tlsv1.3"] if how == TLS13 else ["--tls-max", "1.2"]
+    version = ["--tlsv1.3"] if way == TLS13 else ["--tls-max", "1.2"]
     page = f"https://127.0.0.1:{port}/"
     options = ["--disable", "--silent", "--verbose", "--insecure", "--noproxy", "*", "--http1.1", *version]
     text = run(["curl", *options, page, page], folder)
@@ -78,16 +84,16 @@ def curl(port: int, how: str, folder: Path) -> list[bool]:
     return ["re-using session ID" in part for part in connections]
 
 
-def gnutls(port: int, how: str, folder: Path) -> list[bool]:
-    version = "NORMAL:-VERS-ALL:" + GNUTLS_PRIORITY[how]
-    options = ["--waitresumption"] if how == TLS13 else []
+def gnutls(port: int, way: str, folder: Path) -> list[bool]:
+    version = "NORMAL:-VERS-ALL:" + GNUTLS_PRIORITY[way]
+    options = ["--waitresumption"] if way == TLS13 else []
     command = ["gnutls-cli", "--resume", "--insecure", "--priority", version, *options, "--port", port]
     text = run([*command, "127.0.0.1"], folder, REQUEST)
     first, _, second = text.partition("Connecting again")
     return ["This is a resumed session" in part for part in (first, second)]
 
 
-Client = Callable[[int, str, Path], list[bool]]
+Client = Callable[[int, str, Path], Sequence[bool | None]]
 CLIENTS: dict[str, Client] = {
     "OpenSSL s_client": openssl,
     "CPython ssl": python,

@@ -68,7 +68,12 @@ def connect(port):
 
 def fetch(table, context, port, name="localhost", key=443, number=0, path="/"):
     """One connection as a client: whether it was resumed, and the answer."""
-    connection = table.wrap_socket(context, connect(port), server_hostname=name, port=key, context=number)
+    stream = connect(port)
+    try:
+        connection = table.wrap_socket(context, stream, server_hostname=name, port=key, context=number)
+    except BaseException:
+        stream.close()
+        raise
     try:
         connection.write(b"GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n" % path.encode())
         lines = []

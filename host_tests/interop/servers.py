@@ -28,9 +28,9 @@ SignatureAlgorithms = ECDSA+SHA256:RSA+SHA256
 _GNUTLS = "".join(f":-SIGN-RSA-PSS-RSAE-SHA{size}" for size in (256, 384, 512))
 
 
-def openssl_settings(how: str, folder: Path, pss: bool = False) -> dict[str, str]:
+def openssl_settings(way: str, folder: Path, pss: bool = False) -> dict[str, str]:
     """For TLS 1.2: no RSA-PSS."""
-    (folder / "openssl.cnf").write_text("" if pss or how == TLS13 else _OPENSSL)
+    (folder / "openssl.cnf").write_text("" if pss or way == TLS13 else _OPENSSL)
     return {"OPENSSL_CONF": str(folder / "openssl.cnf")}
 
 
@@ -54,24 +54,24 @@ class GnutlsServer(Server):
 
 
 @contextmanager
-def openssl(certificate: Certificate, how: str, folder: Path, pss: bool = False) -> Iterator[Server]:
+def openssl(certificate: Certificate, way: str, folder: Path, pss: bool = False) -> Iterator[Server]:
     port = free_port()
-    version = ["-tls1_3"] if how == TLS13 else ["-tls1_2"]
-    options = [*version, "-no_ticket"] if how == ID else version
+    version = ["-tls1_3"] if way == TLS13 else ["-tls1_2"]
+    options = [*version, "-no_ticket"] if way == ID else version
     files = ["-cert", certificate.certificate_pem, "-key", certificate.key_pem]
     command = ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-www", *files, *options]
-    settings = openssl_settings(how, folder, pss)
+    settings = openssl_settings(way, folder, pss)
     with Process(command, folder, log="s_server-log", environment=settings) as program:
         wait_for_port(program, port)
         yield Server(program, port)
 
 
 @contextmanager
-def python(certificate: Certificate, how: str, folder: Path) -> Iterator[Server]:
+def python(certificate: Certificate, way: str, folder: Path) -> Iterator[Server]:
     port = free_port()
     script = Path(__file__).with_name("python_server.py")
-    command = [sys.executable, script, port, certificate.certificate_pem, certificate.key_pem, how]
-    with Process(command, folder, log="python-log", environment=openssl_settings(how, folder)) as program:
+    command = [sys.executable, script, port, certificate.certificate_pem, certificate.key_pem, way]
+    with Process(command, folder, log="python-log", environment=openssl_settings(way, folder)) as program:
         wait_for_port(program, port)
         yield Server(program, port)
 
@@ -98,28 +98,28 @@ http {
 
 
 @contextmanager
-def nginx(certificate: Certificate, how: str, folder: Path) -> Iterator[Server]:
+def nginx(certificate: Certificate, way: str, folder: Path) -> Iterator[Server]:
     values = {
         "folder": folder,
         "port": free_port(),
         "certificate": certificate.certificate_pem,
         "key": certificate.key_pem,
-        "version": "TLSv1.3" if how == TLS13 else "TLSv1.2",
-        "tickets": "off" if how == ID else "on",
+        "version": "TLSv1.3" if way == TLS13 else "TLSv1.2",
+        "tickets": "off" if way == ID else "on",
     }
     (folder / "nginx.conf").write_text(NGINX % values)
     command = ["nginx", "-p", folder, "-c", folder / "nginx.conf", "-e", "stderr"]
-    with Process(command, folder, log="nginx-log", environment=openssl_settings(how, folder)) as program:
+    with Process(command, folder, log="nginx-log", environment=openssl_settings(way, folder)) as program:
         wait_for_port(program, values["port"])
         yield Server(program, values["port"])
 
 
 @contextmanager
-def gnutls(certificate: Certificate, how: str, folder: Path) -> Iterator[Server]:
+def gnutls(certificate: Certificate, way: str, folder: Path) -> Iterator[Server]:
     port = free_port()
     files = ["--x509certfile", certificate.certificate_pem, "--x509keyfile", certificate.key_pem]
-    priority = "NORMAL:-VERS-ALL:" + GNUTLS_PRIORITY[how] + ("" if how == TLS13 else _GNUTLS)
-    options = ["--noticket"] if how == ID else []
+    priority = "NORMAL:-VERS-ALL:" + GNUTLS_PRIORITY[way] + ("" if way == TLS13 else _GNUTLS)
+    options = ["--noticket"] if way == ID else []
     command = ["gnutls-serv", "--http", "--port", port, "--priority", priority, *files, *options]
     with Process(command, folder, log="gnutls-serv-log") as program:
         wait_for_port(program, port)
