@@ -93,6 +93,15 @@ def refused(function, *arguments):
         return [type(error).__name__, str(error)]
 
 
+def all_sessions(table):
+    handles = []
+    h = table.next_session()
+    while h:
+        handles.append(h)
+        h = table.next_session(h)
+    return handles
+
+
 served = [0, 0]  # connections of serve_async: answered, failed
 
 
