@@ -1,4 +1,4 @@
-"""The board unix-c talks as a board does: the tests of test_harness_repl.py, once more; what is frozen in it."""
+"""The board unix-c talks as a board does: test_harness_repl.py, once more; and what is frozen in it."""
 
 from __future__ import annotations
 
