@@ -24,7 +24,7 @@ PAGE = """<!DOCTYPE html>
 ROW = "<tr><td>%d</td><td>%d</td></tr>\n"
 
 app = Microdot()
-table = SessionTable(32, data_size=54)  # 50 bytes are enough where there is no TLS 1.3
+table = SessionTable(32)
 
 
 def rows():

@@ -52,6 +52,8 @@ typedef struct {
     mp_obj_t ctx;
 } attachment_t;
 
+const uint16_t tls_state_size = SESSTAB_MBEDTLS_SERVER_SIZE;
+
 #if SESSTAB_MBEDTLS_HAS_TICKETS
 #define FLAGS SESSTAB_MBEDTLS_TICKETS
 #else

@@ -308,7 +308,7 @@ static mp_obj_t table_make_new(const mp_obj_type_t *type, size_t n_args, size_t 
     mp_obj_t word_max = mp_obj_new_int_from_uint(UINT32_MAX);
     uint32_t capacity = value_arg(word_max, value[0].u_obj, 1, SESSTAB_SLOTS_MAX);
     uint32_t spare = GIVEN(1) ? value_arg(word_max, value[1].u_obj, 0, SESSTAB_SLOTS_MAX - capacity) : 2;
-    uint32_t data_size = GIVEN(2) ? value_arg(word_max, value[2].u_obj, 1, SESSTAB_DATA_MAX) : 50;
+    uint32_t data_size = GIVEN(2) ? value_arg(word_max, value[2].u_obj, 1, SESSTAB_DATA_MAX) : DEFAULT_DATA_SIZE;
     uint32_t timeout = GIVEN(3) ? value_arg(word_max, value[3].u_obj, 0, SESSTAB_DEFAULT_TIMEOUT - 1) : 7200;
     uint32_t mode = GIVEN(4) ? mode_arg(word_max, value[4].u_obj) : SESSTAB_CACHE_SERVER;
     mp_obj_t clock = GIVEN(5) ? callback_arg(value[5].u_obj) : mp_const_none;
@@ -341,7 +341,7 @@ static mp_obj_t table_make_new(const mp_obj_type_t *type, size_t n_args, size_t 
 static mp_obj_t table_size_of(size_t n_pos, const mp_obj_t *pos, mp_map_t *kw) {
     PARSE(1, MP_QSTR_capacity, MP_QSTR_spare, MP_QSTR_data_size);
     mp_obj_t word_max = mp_obj_new_int_from_uint(UINT32_MAX);
-    uint32_t size[3] = {0, 2, 50};
+    uint32_t size[3] = {0, 2, DEFAULT_DATA_SIZE};
     for (size_t i = 0; i < 3; i++) {
         if (GIVEN(i) && int_arg(word_max, value[i].u_obj, &size[i]) != 0) {
             size[0] = 0;

@@ -23,6 +23,14 @@
 #define SESSTAB_BUILT_IN_TLS 0
 #endif
 
+/* The constructor's data_size: what a server's session takes in the TLS versions that the firmware has. */
+#if SESSTAB_BUILT_IN_TLS
+extern const uint16_t tls_state_size;
+#define DEFAULT_DATA_SIZE tls_state_size
+#else
+#define DEFAULT_DATA_SIZE 50
+#endif
+
 /* How stock_tls.c finds its way in Mbed TLS's session struct; see there. */
 typedef struct {
     uint8_t state; /* LAYOUT_* */

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sesstab_tools.certificates import make_certificate
 from sesstab_tools.handshakes import client_context, deploy_programs, free_port
 from sesstab_tools.repl import Board
-from sesstab_tools.virtual import VirtualBoard
+from sesstab_tools.virtual import VirtualBoard, unix_board, unix_c_board
 
 README = Path(__file__).parents[2] / "README.md"
 ACCEPT = """
@@ -19,6 +20,12 @@ connection.close()
 connection = context.wrap_socket(listener.accept()[0], server_side=True)
 print("ok")
 """
+
+
+@pytest.fixture(params=["unix", "unix-c"])
+def virtual_board(request: pytest.FixtureRequest) -> Iterator[VirtualBoard]:
+    with unix_board() if request.param == "unix" else unix_c_board(README.parent) as board:
+        yield board
 
 
 @pytest.fixture

@@ -63,7 +63,7 @@ def start_server(board: Board, certificate: Certificate) -> None:
     """A TLS server on the board, with a table attached."""
     board.exec("import sesstab, tls_server")
     board.exec(f"context = tls_server.make_context({certificate.certificate_der!r}, {certificate.key_der!r})")
-    board.exec("table = sesstab.SessionTable(32, data_size=64)\ntable.attach(context)")
+    board.exec("table = sesstab.SessionTable(32)\ntable.attach(context)")
 
 
 def client_context(
