@@ -4,7 +4,9 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / folder) for folder in ("host_tests/libssl", "host_tests/ccore", "host_tests", "lib")]
+sys.path[:0] = [
+    str(ROOT / folder) for folder in ("host_tests/libssl", "host_tests/ccore", "host_tests", "lib")
+]
 
 
 def pytest_configure(config):

@@ -1,4 +1,4 @@
-"""Thousands of handshakes from parallel clients with the board's asyncio server: nothing leaks, all adds up."""
+"""Thousands of handshakes from parallel clients with the asyncio server on a board: nothing leaks."""
 
 # ruff: noqa: F811  (fixtures are imported, and arguments have their names)
 

@@ -89,6 +89,7 @@ def gnutls(port: int, way: str, folder: Path) -> list[bool]:
     options = ["--waitresumption"] if way == TLS13 else []
     command = ["gnutls-cli", "--resume", "--insecure", "--priority", version, *options, "--port", port]
     text = run([*command, "127.0.0.1"], folder, REQUEST)
+    assert text.count("Handshake was completed") == 2, text
     first, _, second = text.partition("Connecting again")
     return ["This is a resumed session" in part for part in (first, second)]
 
