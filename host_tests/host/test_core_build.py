@@ -32,7 +32,7 @@ def arm():
     folders = [shutil.which("arm-none-eabi-gcc")] + [str(f / "arm-none-eabi-gcc") for f in ARM_FOLDERS]
     found = next((f for f in folders if f and Path(f).exists()), None)
     if not found:
-        pytest.skip(
+        pytest.fail(
             "arm-none-eabi-gcc is neither on PATH nor under build/arm-gcc: tools/setup/arm_gcc.sh gets it"
         )
     return lambda tool: str(Path(found).with_name(f"arm-none-eabi-{tool}"))

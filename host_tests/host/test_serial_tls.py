@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from sesstab_tools.certificates import Certificate, make_certificate
-from sesstab_tools.handshakes import client_context, deploy_programs, start_server
 from sesstab_tools.errors import DeviceException
+from sesstab_tools.handshakes import client_context, deploy_programs, start_server
 from sesstab_tools.link import LinkError, SerialLine, SerialTLS
 from sesstab_tools.repl import Board
 

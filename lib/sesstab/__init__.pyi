@@ -65,10 +65,10 @@ class SessionTable:
 
         capacity: sessions in the table, from 1. spare: further slots, from 0, for sessions that are
         referenced but not in the table; capacity + spare is at most 65535. data_size: bytes of data a session
-        can hold, 1 to 2047; the default holds a TLS 1.2 server's session, and where sesstab is compiled into
-        firmware with TLS 1.3 it is 54, for a session of that. timeout: of new sessions, 0 to 2**32 - 2 seconds. clock: gives the time in
-        seconds; without one the table counts seconds by itself from 1, and must be asked at least every
-        twelve days.
+        can hold, 1 to 2047; the default is for a TLS 1.2 server's session, and where sesstab is compiled into
+        firmware with TLS 1.3 it is 54, for a session of that.
+        timeout: of new sessions, 0 to 2**32 - 2 seconds. clock: gives the time in seconds; without one the
+        table counts seconds by itself from 1, and must be asked at least every twelve days.
         """
 
     @staticmethod
