@@ -11,7 +11,7 @@ MPY_DIR := build/src/micropython
 JOBS ?= 2
 
 ##@ Use it
-demo: natmod ## full and resumed TLS handshakes on a virtual board, measured
+demo: natmod firmware ## full and resumed TLS handshakes on virtual boards, measured
 	$(PY) -m sesstab_tools.demo $(DEMO)
 
 repl: natmod ## a REPL on the board (PORT=..., or a virtual board with PORT=unix)
@@ -30,7 +30,7 @@ test: setup-test ## everything: lint, types, all tests on all targets
 test-quick: setup-test ## the inner loop: the tests that take no minutes
 	.venv/bin/pytest -n $(JOBS) --dist loadgroup -m "not slow" -q $(PYTEST)
 
-bench: setup-test ## measure: the C core beside OpenSSL, both engines on the virtual board, sizes
+bench: setup-test ## measure: handshakes, both engines on the virtual board, the C core beside OpenSSL, sizes
 	$(PY) -m sesstab_tools.bench $(BENCH)
 
 natmod: venv ## the native module for ARCH (x64), into dist/natmod/
