@@ -112,20 +112,21 @@ def check_counts(board: InteropBoard, tally: Tally) -> None:
     assert board.run("[table.session_refs(h) for h in all_sessions(table)]") == [1] * CAPACITY
 
 
-MIXES = pytest.mark.parametrize(
-    ("target", "ways"),
-    [(BUILT_IN, (ID, TICKET_12, TLS13)), (STOCK, (ID,))],
-    indirect=["target"],
-    ids=["unix-c", "unix"],
-)
+FIRMWARE, STOCK_ONLY = (BUILT_IN, (ID, TICKET_12, TLS13)), (STOCK, (ID,))
 
 
-@MIXES
+@pytest.mark.parametrize(("target", "ways"), [FIRMWARE, STOCK_ONLY], indirect=["target"])
 def test_300_handshakes(board: InteropBoard, ways: tuple[str, ...]) -> None:
     soak(board, ways, 300)
 
 
 @pytest.mark.slow
-@MIXES
+@pytest.mark.parametrize(("target", "ways"), [FIRMWARE], indirect=["target"])
 def test_10000_handshakes(board: InteropBoard, ways: tuple[str, ...]) -> None:
     soak(board, ways, 10_080)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("target", "ways"), [STOCK_ONLY], indirect=["target"])
+def test_3000_handshakes_on_stock_firmware(board: InteropBoard, ways: tuple[str, ...]) -> None:
+    soak(board, ways, 3_024)

@@ -55,13 +55,18 @@ def plain_messages(stream: bytes) -> list[tuple[int, bytes]]:
         length = struct.unpack_from(">H", stream, at + 3)[0]
         data += stream[at + 5 : at + 5 + length]
         at += 5 + length
-    while len(data) >= 4:
-        size = int.from_bytes(data[1:4], "big")
+    while len(data) >= 4 + (size := int.from_bytes(data[1:4], "big")):
         messages.append((data[0], data[4 : 4 + size]))
         data = data[4 + size :]
     if at < len(stream) and stream[at] == CHANGE_CIPHER_SPEC:
         messages.append((0, b""))
     return messages
+
+
+def _server_hello(stream: bytes) -> Hello | None:
+    return next(
+        (parse_hello(body, False) for kind, body in plain_messages(stream) if kind == SERVER_HELLO), None
+    )
 
 
 class Connection:
@@ -77,17 +82,10 @@ class Connection:
 
     @property
     def server_hello(self) -> Hello | None:
-        """The one that counts: not a request to say hello again."""
-        hellos = [parse_hello(body, False) for body in self._bodies(SERVER_HELLO)]
-        hellos = [hello for hello in hellos if hello.random != RETRY_REQUEST]
-        return hellos[-1] if hellos else None
-
-    def _bodies(self, kind: int) -> list[bytes]:
-        # In TLS 1.3 a retry request comes with a ChangeCipherSpec, and the hello after it in the clear.
-        stream = self.from_server
-        marker = bytes([CHANGE_CIPHER_SPEC, 3, 3, 0, 1, 1])
-        parts = stream.split(marker, 1)
-        return [body for part in parts for number, body in plain_messages(part) if number == kind]
+        """The one that counts: not a request to say hello again, which a ChangeCipherSpec follows."""
+        first, _, rest = self.from_server.partition(bytes([CHANGE_CIPHER_SPEC, 3, 3, 0, 1, 1]))
+        hello = _server_hello(first)
+        return _server_hello(rest) if hello and hello.random == RETRY_REQUEST else hello
 
     @property
     def what(self) -> str:
