@@ -22,8 +22,6 @@ CAPACITY = 20  # fewer than the clients have: some are evicted
 ROUNDS = 6
 HEAP_SLACK = 512  # bytes: the collector takes a stray word for a pointer now and then
 RSS_SLACK = 128 * 1024  # bytes, of 3 to 14 MB; twenty a handshake would show in the long test
-    512 * 1024
-)  # bytes, of about 6 MB: what malloc keeps of parallel handshakes is not always the same
 
 
 @dataclass
