@@ -17,7 +17,7 @@ PORT = 443
 SLEEP = 600  # seconds
 FILE = "sessions"
 
-table = SessionTable(4, data_size=400, mode=SESS_CACHE_CLIENT)
+table = SessionTable(4, data_size=600, mode=SESS_CACHE_CLIENT)
 
 
 def connect(address):

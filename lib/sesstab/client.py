@@ -193,7 +193,7 @@ def _check_table(table):
         raise ValueError("the table is not for clients: its mode needs SESS_CACHE_CLIENT")
     if table.data_size < _DATA_MIN or not table.spare:
         raise ValueError(
-            "a client's table needs data_size=400 or so, to hold the server's ticket, and spare slots"
+            "a client's table needs data_size=600 or so, to hold the server's ticket, and spare slots"
         )
 
 
