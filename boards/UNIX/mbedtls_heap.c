@@ -2,7 +2,7 @@
  * What Mbed TLS takes from the C heap, for measurements: the module mbedtls_heap.
  *
  *     mbedtls_heap.reset()      counts from now on
- *     mbedtls_heap.stats()      (allocations, bytes at the peak) since then
+ *     mbedtls_heap.stats()      since then: (allocations, bytes at the peak, bytes still taken)
  *
  * Bytes are what malloc gave, its rounding included, and count from reset(): what was there before is 0.
  */
@@ -41,8 +41,12 @@ static mp_obj_t heap_reset(void) {
 static MP_DEFINE_CONST_FUN_OBJ_0(heap_reset_obj, heap_reset);
 
 static mp_obj_t heap_stats(void) {
-    mp_obj_t stats[2] = {mp_obj_new_int_from_uint(allocations), mp_obj_new_int((mp_int_t)peak)};
-    return mp_obj_new_tuple(2, stats);
+    mp_obj_t stats[3] = {
+        mp_obj_new_int_from_uint(allocations),
+        mp_obj_new_int((mp_int_t)peak),
+        mp_obj_new_int((mp_int_t)taken),
+    };
+    return mp_obj_new_tuple(3, stats);
 }
 static MP_DEFINE_CONST_FUN_OBJ_0(heap_stats_obj, heap_stats);
 

@@ -74,7 +74,9 @@ def soak(board: InteropBoard, ways: tuple[str, ...], handshakes: int) -> None:
     """In rounds, the first two of which warm up. The server ends after each, so that memory can be read."""
     board.run(f"table = SessionTable({CAPACITY}, data_size=54); context = server_context('ec', ssl)")
     board.run("table.attach(context)")
-    heap, rss, tally, done = [], [], Tally(), 0
+    board.run("try:\n    import mbedtls_heap\nexcept ImportError:\n    mbedtls_heap = None")
+    board.run("if mbedtls_heap: mbedtls_heap.reset()")
+    heap, tls_heap, rss, tally, done = [], [], [], Tally(), 0
     visitors = [Visitor(i, ways, tally) for i in range(CLIENTS)]
     for _ in range(ROUNDS):
         port = free_port()
@@ -85,12 +87,16 @@ def soak(board: InteropBoard, ways: tuple[str, ...], handshakes: int) -> None:
         board.stop_serving()
         done += handshakes // ROUNDS // CLIENTS * CLIENTS
         heap.append(board.number("(gc.collect(), gc.collect(), gc.mem_alloc())[2]"))
+        tls_heap.append(board.number("mbedtls_heap.stats()[2] if mbedtls_heap else 0"))
         rss.append(board.rss())
         assert sum((tally.full + tally.resumed).values()) == done
         check_counts(board, tally)
-    print(f"heap {heap}, RSS {rss}, full {tally.full}, resumed {tally.resumed}, declined {tally.declined}")
+    print(f"heap {heap}, Mbed TLS's {tls_heap}, RSS {rss}")
+    print(f"full {tally.full}, resumed {tally.resumed}, declined {tally.declined}")
     assert board.run("served") == [done, 0]
     assert max(heap[2:]) - heap[1] <= HEAP_SLACK, heap
+    assert max(tls_heap[2:]) <= tls_heap[1], tls_heap
+    assert board.run("not mbedtls_heap or mbedtls_heap.stats()[0] > 0")
     assert max(rss[2:]) - rss[1] <= RSS_SLACK, rss
     assert tally.resumed.total() > done / 4 and tally.full.total() > done / 5, tally
 
