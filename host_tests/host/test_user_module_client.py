@@ -72,7 +72,7 @@ class Peer:
             self.context.set_ecdh_curve(curve)
         if kind == "rsa" and way != "1.3":
             # Mbed TLS 3.6.6 with TLS 1.3 refuses RSA-PSS in TLS 1.2, after offering it: a mistake of that
-            # release (Mbed TLS, pull request 10672). Without a signature, there is nothing to refuse.
+            # release (Mbed TLS, pull request 10674). Without a signature, there is nothing to refuse.
             self.context.set_ciphers("kRSA")
         self.messages: list[str] = []
         self.context._msg_callback = self._on_message  # type: ignore[attr-defined]
