@@ -20,8 +20,8 @@ CLIENTS = 8
 SESSIONS = 3  # that a client keeps
 CAPACITY = 20  # fewer than the clients have: some are evicted
 ROUNDS = 6
-# Bytes. The collector may take a stray word for a pointer, and keep a connection or two (700 bytes). A leak of
-# its smallest block, 32 bytes, at each handshake would be 6,400 in the short test.
+# Bytes. The collector may take a stray word for a pointer, and keep a connection or two (700 bytes). To leak
+# its smallest block, 32 bytes, at each handshake would come to 6,400 in the short test.
 HEAP_SLACK = 2048
 RSS_SLACK = 128 * 1024  # bytes, of 3 to 14 MB; twenty a handshake would show in the long test
 
