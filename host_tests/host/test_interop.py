@@ -83,11 +83,14 @@ def test_status_page_in_chromium(
             with pytest.raises(AssertionError, match="ERR_SSL"):
                 CLIENTS["Chromium"](tap.port, way, tmp_path)
         else:
-            assert CLIENTS["Chromium"](tap.port, way, tmp_path) == [False, True]
+            # The first page may come by a connection that resumes already: see below.
+            assert CLIENTS["Chromium"](tap.port, way, tmp_path)[1] is True
         board.stop_serving()
-    # It opens more connections than it needs: some at once, before it has a session, some for nothing.
-    first = {BROKEN} if how == BROKEN else {FULL_13 if way == TLS13 else FULL_12}
-    assert set(tap.seen) == first | {how}
+    # It opens more connections than it needs: some at once, before it has a session, some for nothing. One of
+    # these may get the session that the first page's own connection then offers.
+    first = BROKEN if how == BROKEN else FULL_13 if way == TLS13 else FULL_12
+    assert tap.seen[0] == first
+    assert set(tap.seen) == {first, how}
     assert stats(board)["hits"] == tap.seen.count(how) * (how != BROKEN)
 
 
