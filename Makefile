@@ -25,10 +25,10 @@ test: setup-test ## everything: lint, types, all tests on all targets
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
-	.venv/bin/pytest -n $(JOBS) --dist loadgroup $(PYTEST)
+	.venv/bin/pytest -n $(JOBS) $(PYTEST)
 
 test-quick: setup-test ## the inner loop: the tests that take no minutes
-	.venv/bin/pytest -n $(JOBS) --dist loadgroup -m "not slow" -q $(PYTEST)
+	.venv/bin/pytest -n $(JOBS) -m "not slow" -q $(PYTEST)
 
 bench: setup-test ## measure: handshakes, both engines on the virtual board, the C core beside OpenSSL, sizes
 	$(PY) -m sesstab_tools.bench $(BENCH)

@@ -87,7 +87,7 @@ typedef struct {
     sesstab_handle_t (*on_get)(void *arg, const uint8_t *id, size_t id_len);
     /* on_remove: a session was removed, by anything but another session with the same id. Its handle is good
      * during the call. add_session, remove_session, get_session and flush_sessions return 0 and do nothing
-     * meanwhile: libssl holds its lock here. */
+     * meanwhile; docs/openssl.md tells what libssl does. */
     void (*on_remove)(void *arg, sesstab_handle_t h);
 } sesstab_config_t;
 

@@ -20,6 +20,9 @@ from interop.servers import SERVERS, openssl
 from interop.wire import BROKEN, FULL_12, FULL_13, ID, TICKET_12, TLS13, Tap
 from sesstab_tools.certificates import Certificate
 
+# Minutes of the inner loop, so `make test` only.
+pytestmark = pytest.mark.slow
+
 # All cells take a minute: the quick tests are content with one kind of certificate.
 each_kind = pytest.mark.parametrize("kind", ["ec", pytest.param("rsa", marks=pytest.mark.slow)])
 

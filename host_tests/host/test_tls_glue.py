@@ -18,6 +18,9 @@ from pathlib import Path
 import pytest
 from sesstab_tools.certificates import Certificate, make_certificate
 
+# Minutes of the inner loop, so `make test` only.
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARIES = ROOT / "build" / "mbedtls"
 SOURCES = ["host_tests/tls/peer.c", "firmware/tls/sesstab_mbedtls.c", "firmware/core/sesstab.c"]

@@ -22,6 +22,9 @@ from interop.session_file import CIPHER, SECRET, SESSION_ID, TICKET, SessionFile
 from interop.wire import FULL_12, FULL_13, ID, TICKET_12, TLS13, Tap
 from sesstab_tools.certificates import Certificate
 
+# Minutes of the inner loop, so `make test` only.
+pytestmark = pytest.mark.slow
+
 WAYS = (ID, TICKET_12, TLS13)
 FIELD = {ID: SESSION_ID, TICKET_12: TICKET, TLS13: TICKET}  # what a client shows to resume
 BOTH = [(STOCK, ID), *((BUILT_IN, way) for way in WAYS)]

@@ -14,6 +14,9 @@ from test_stock_tls import *  # noqa: F403
 from test_stock_tls import Server
 from user_module import make_server
 
+# Minutes of the inner loop, so `make test` only.
+pytestmark = pytest.mark.slow
+
 del globals()["test_unknown_layout_of_the_config_is_refused"]
 del globals()["test_unknown_layout_of_the_session_stores_nothing_and_says_so"]
 

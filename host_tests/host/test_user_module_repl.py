@@ -12,6 +12,9 @@ from sesstab_tools.virtual import VirtualBoard, unix_c_board
 from test_harness_repl import *  # noqa: F403
 from user_module import FIRMWARE, ROOT
 
+# Minutes of the inner loop, so `make test` only.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def virtual_board() -> Iterator[VirtualBoard]:
