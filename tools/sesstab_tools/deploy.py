@@ -34,12 +34,12 @@ del is_built_in
 """
 
 # By the number that MicroPython gives them in sys.implementation._mpy.
-_ARCHITECTURES = (
+ARCHITECTURES = (
     "", "x86", "x64", "armv6", "armv6m", "armv7m", "armv7em", "armv7emsp", "armv7emdp",
     "xtensa", "xtensawin", "rv32imc", "rv64imc",
 )  # fmt: skip
 # A Thumb core loads modules of the lesser ones.
-_THUMB = _ARCHITECTURES[4:9]
+_THUMB = ARCHITECTURES[4:9]
 
 
 @dataclass
@@ -65,9 +65,9 @@ def find_root(override: str | Path | None = None) -> Path:
 def module_names(mpy: int) -> list[str]:
     """Folders of dist/natmod whose module a board loads, best first; `mpy` is its sys.implementation._mpy."""
     number, version = mpy >> 10 & 0xF, f"{mpy & 0xFF}.{mpy >> 8 & 3}"
-    if not 0 < number < len(_ARCHITECTURES):
+    if not 0 < number < len(ARCHITECTURES):
         return []
-    name = _ARCHITECTURES[number]
+    name = ARCHITECTURES[number]
     names = reversed(_THUMB[: _THUMB.index(name) + 1]) if name in _THUMB else [name]
     return [f"{name}_{version}" for name in names]
 

@@ -1,36 +1,18 @@
 #!/bin/sh
-# Firmware with sesstab compiled in: firmware.sh BOARD, into dist/firmware/BOARD. Rebuilds what has changed.
-#     UNIX    MicroPython for unix, for this machine: boards/UNIX
-# Further arguments go to MicroPython's make: SESSTAB_TLS13=0, SESSTAB_TICKETS=0.
+# Firmware for a board: firmware.sh BOARD, into dist/firmware/BOARD. Rebuilds what has changed.
+# boards/BOARD/board.toml (or SESSTAB_BOARDS/BOARD) names the MicroPython port; firmware/PORT.sh beside this builds it.
+# Further arguments go to the port's build: SESSTAB_TLS13=0, SESSTAB_TICKETS=0.
 . "$(dirname "$0")/common.sh"
 
-board=${1:-UNIX}
-[ $# -eq 0 ] || shift
-[ "$board" = UNIX ] || fail "make firmware builds BOARD=UNIX only; docs/building.md has the lines for other boards"
+[ $# -gt 0 ] || fail "which board? make firmware BOARD=... ; sesstab boards --known lists them"
+description=$("$root/.venv/bin/python" -m sesstab_tools.boards "$1") || exit 1
+shift
+eval "$description" # board, folder, port, micropython_board, user_module, arch
 
-"$root/tools/setup/sources.sh" micropython mbedtls
-need cc gcc
-need make make
-micropython=$(cd "$build/src/micropython" && pwd -P)
 objects=$build/firmware/$board
-program=$root/dist/firmware/$board/micropython
+dist=$root/dist/firmware/$board
 log=$build/firmware-$board.log
 jobs=${JOBS:-2}
-
-# MicroPython's makefiles see changed sources, but not changed flags: these go with a clean build.
-makefiles=$(cat "$root/boards/$board/mpconfigvariant.mk" "$root/firmware/module/micropython.mk" | cksum)
-flags="$* $micropython $(cc -dumpfullversion) $makefiles"
-if [ "$(cat "$objects/sesstab-flags" 2>/dev/null)" != "$flags" ]; then
-    rm -rf "$objects"
-    mkdir -p "$objects"
-    say "building MicroPython for unix with sesstab in it (about a minute)"
-fi
-
-# Without these, MicroPython takes its version from the git repository around it, which is ours.
-version() { awk -v name="MICROPY_VERSION_$1" '$2 == name { print $3 }' "$micropython/py/mpconfig.h"; }
-MICROPY_GIT_TAG=v$(version MAJOR).$(version MINOR).$(version MICRO)
-MICROPY_GIT_HASH=$MICROPY_GIT_TAG
-export MICROPY_GIT_TAG MICROPY_GIT_HASH
 
 run() {
     if ! "$@" >>"$log" 2>&1; then
@@ -39,14 +21,44 @@ run() {
     fi
 }
 
-: >"$log"
-run make -j"$jobs" -C "$micropython/mpy-cross"
-run make -j"$jobs" -C "$micropython/ports/unix" VARIANT_DIR="$root/boards/$board" BUILD="$objects" \
-    USER_C_MODULES="$root/firmware" "$@"
-printf '%s\n' "$flags" >"$objects/sesstab-flags"
+# Puts a file that was built into dist/, unless it is there already.
+deliver() {
+    cmp -s "$1" "$dist/$2" && return
+    mkdir -p "$dist"
+    cp "$1" "$dist/$2.new"
+    mv "$dist/$2.new" "$dist/$2"
+    say "built ${dist#"$root/"}/$2"
+}
 
-cmp -s "$objects/micropython" "$program" && exit
-mkdir -p "$(dirname "$program")"
-cp "$objects/micropython" "$program.new"
-mv "$program.new" "$program"
-say "built ${program#"$root/"}"
+# MicroPython's own build sees changed sources, but not changed flags: for these, clean_build TEXT FILE... starts anew when
+# TEXT or what the files hold is not what it was at the last build, and then says MESSAGE. built notes it.
+clean_build() {
+    message=$1
+    shift
+    flags=$(printf '%s\n' "$1" && shift && cat "$@" | cksum)
+    if [ "$(cat "$objects/sesstab-flags" 2>/dev/null)" != "$flags" ]; then
+        rm -rf "$objects"
+        mkdir -p "$objects"
+        say "$message"
+    fi
+}
+built() { printf '%s\n' "$flags" >"$objects/sesstab-flags"; }
+
+micropython_source() {
+    "$root/tools/setup/sources.sh" micropython mbedtls
+    micropython=$(cd "$build/src/micropython" && pwd -P)
+    # Without these, MicroPython takes its version from the git repository around it, which is ours.
+    MICROPY_GIT_TAG=v$(version MAJOR).$(version MINOR).$(version MICRO)
+    MICROPY_GIT_HASH=$MICROPY_GIT_TAG
+    export MICROPY_GIT_TAG MICROPY_GIT_HASH
+    need cc gcc
+    need make make
+    run make -j"$jobs" -C "$micropython/mpy-cross"
+}
+version() { awk -v name="MICROPY_VERSION_$1" '$2 == name { print $3 }' "$micropython/py/mpconfig.h"; }
+
+recipe=$root/tools/setup/firmware/$port.sh
+[ -f "$recipe" ] || fail "$board: no way to build MicroPython's port $port is known here"
+mkdir -p "$build"
+: >"$log"
+. "$recipe"
