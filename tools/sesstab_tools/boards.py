@@ -24,7 +24,7 @@ MAX_CAPACITY = 65535
 
 
 class BoardFileError(BoardError):
-    """A board is unknown, or its board.toml is wrong: the message names file and key and what may be there."""
+    """A board is unknown, or its board.toml is wrong; the message names file, key and what may be there."""
 
 
 @dataclass(frozen=True)
