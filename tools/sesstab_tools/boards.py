@@ -104,16 +104,16 @@ class BoardSpec:
 
 def find_board(name: str, root: Path) -> BoardSpec:
     """The board of that name. Raises BoardFileError, naming those that there are."""
-    for folder in _folders(root):
-        if name and (folder / name / FILE).is_file():
-            return load_board(folder / name)
-    known = ", ".join(path.name for path in _board_folders(root))
-    raise BoardFileError(f"no board {name!r}; there are {known}. SESSTAB_BOARDS names further folders")
+    folders = _board_folders(root)
+    if name not in folders:
+        known = ", ".join(folders)
+        raise BoardFileError(f"no board {name!r}; there are {known}. SESSTAB_BOARDS names further folders")
+    return load_board(folders[name])
 
 
 def all_boards(root: Path) -> list[BoardSpec]:
     """Every board, by name."""
-    return [load_board(folder) for folder in _board_folders(root)]
+    return [load_board(folder) for folder in _board_folders(root).values()]
 
 
 def load_board(folder: Path) -> BoardSpec:
@@ -236,12 +236,12 @@ def _folders(root: Path) -> list[Path]:
     return [*(Path(folder).resolve() for folder in own if folder), root / "boards"]
 
 
-def _board_folders(root: Path) -> list[Path]:
+def _board_folders(root: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for folder in _folders(root):
         for path in sorted(folder.glob(f"*/{FILE}")):
             found.setdefault(path.parent.name, path.parent)
-    return [found[name] for name in sorted(found)]
+    return dict(sorted(found.items()))
 
 
 def main() -> None:
