@@ -1,4 +1,4 @@
-"""make firmware for the ESP32 family, without ESP-IDF: what is told then, and how the port's boards are extended."""
+"""make firmware for the ESP32 family: what is told without ESP-IDF, and how a port's board is extended."""
 
 from __future__ import annotations
 
