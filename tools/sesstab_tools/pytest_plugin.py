@@ -18,22 +18,27 @@ from .deploy import find_root
 from .errors import BoardError, DeviceException
 from .targets import (
     ENGINES,
-    TARGETS,
+    QUICK,
     TargetBoards,
     TargetId,
     port_name,
     probe_engines,
     readable_traceback,
+    target_names,
 )
 
 _BOARDS = pytest.StashKey[TargetBoards]()
 _TARGETS = pytest.StashKey[list[TargetId]]()
-_TARGET_NAMES = ", ".join(TARGETS)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("sesstab", "device tests")
-    group.addoption("--target", action="append", metavar="NAME", help=f"run device tests on {_TARGET_NAMES}")
+    group.addoption(
+        "--target",
+        action="append",
+        metavar="NAME",
+        help="cpython, unix, unix-c, or a board that has an emulator",
+    )
     group.addoption("--port", action="append", metavar="URL", help="run device tests on the board there")
     group.addoption("--engine", action="append", choices=ENGINES, help="with this engine only")
     group.addoption(
@@ -43,12 +48,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: takes minutes; `make test-quick` leaves it out")
     tests = (config.rootpath / config.getini("device_tests")).resolve()
     try:
         root = find_root(config.rootpath)
+        config.stash[_TARGETS] = _selected_targets(config, root)
     except BoardError as error:
         raise pytest.UsageError(str(error)) from error
-    config.stash[_TARGETS] = _selected_targets(config, root)
     config.stash[_BOARDS] = TargetBoards(root, tests, config.getoption("--device-timeout"))
 
 
@@ -126,6 +132,8 @@ class DeviceTest(pytest.Item):
         super().__init__(**kwargs)
         self._function = function
         self._target = target
+        if target.port is None and target.target not in QUICK:
+            self.add_marker("slow")
 
     def runtest(self) -> None:
         boards = self.config.stash[_BOARDS]
@@ -165,10 +173,11 @@ def _selected_targets(config: pytest.Config, root: Path) -> list[TargetId]:
     if hasattr(config, "workerinput"):
         return [TargetId(*fields) for fields in config.workerinput["sesstab_targets"]]
     ports: list[str] = config.getoption("--port") or []
-    named: list[str] = config.getoption("--target") or ([] if ports else list(TARGETS))
+    known = target_names(root)
+    named: list[str] = config.getoption("--target") or ([] if ports else known)
     for name in named:
-        if name not in TARGETS:
-            raise pytest.UsageError(f"--target {name}: there are {_TARGET_NAMES}; --port names a board")
+        if name not in known:
+            raise pytest.UsageError(f"--target {name}: there are {', '.join(known)}; --port names a board")
     engines: list[str] = config.getoption("--engine") or []
     targets = [TargetId(name, engine) for name in named for engine in engines or ENGINES]
     for port in ports:

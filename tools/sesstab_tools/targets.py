@@ -1,4 +1,4 @@
-"""Targets that device tests run on: CPython, unix interpreters behind a pty, a board on a port.
+"""Targets that device tests run on: CPython, unix interpreters, emulated boards, a board on a port.
 
 A DeviceTarget is one of them with one engine. It loads a test module's source onto its board once and then
 runs its tests one by one; after a hang or a reset it gets the board back and loads the module again.
@@ -10,13 +10,15 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from .boards import all_boards, find_board
 from .deploy import deploy, find_module, is_built_in, mpy_of
+from .emulators import RunningBoard, emulate
 from .errors import BoardError, DeviceException, NoAnswer
 from .repl import Board, Program
-from .virtual import VirtualBoard, cpython_board, unix_board, unix_c_board
+from .virtual import cpython_board, unix_board, unix_c_board
 
 CPYTHON, UNIX, UNIX_C = "cpython", "unix", "unix-c"
-TARGETS = (CPYTHON, UNIX, UNIX_C)
+QUICK = (CPYTHON, UNIX, UNIX_C)
 PURE, NATIVE = "pure", "native"
 ENGINES = (PURE, NATIVE)
 
@@ -52,6 +54,12 @@ class TargetId:
         return self.target if self.port else str(self)
 
 
+def target_names(root: Path) -> list[str]:
+    """All that can run on this computer. An emulated board has its board's name; unix-c is UNIX."""
+    emulated = [spec.name for spec in all_boards(root) if spec.emulator and spec.emulator.kind != "unix"]
+    return [*QUICK, *emulated]
+
+
 def port_name(port: str) -> str:
     """The target's name for a board on `port`: "ttyACM0", "socket_localhost_4000"."""
     name = port if "://" in port else Path(port).name
@@ -77,7 +85,7 @@ class TargetBoards:
         self.timeout = timeout
         self._targets: dict[TargetId, DeviceTarget] = {}
         self._ports: dict[str, Board] = {}
-        self._virtual: list[VirtualBoard] = []
+        self._running: list[RunningBoard] = []
 
     def target(self, name: TargetId) -> DeviceTarget:
         if name not in self._targets:
@@ -92,18 +100,24 @@ class TargetBoards:
             return self._deployed(self._ports[name.port], name)
         if name.target == CPYTHON:
             return self._start(cpython_board(self._cpython_path(name.engine)))
-        virtual = unix_c_board(self.root) if name.target == UNIX_C else unix_board()
-        return self._deployed(self._start(virtual), name)
+        return self._deployed(self._start(self._emulated(name.target)), name)
 
     def close(self) -> None:
         for board in self._ports.values():
             board.close()
-        for virtual in self._virtual:
-            virtual.close()
+        for running in self._running:
+            running.close()
 
-    def _start(self, virtual: VirtualBoard) -> Board:
-        self._virtual.append(virtual)
-        return self._keep(Board.open(virtual.port, press_reset=virtual.reset))
+    def _emulated(self, target: str) -> RunningBoard:
+        if target == UNIX:
+            return unix_board()
+        if target == UNIX_C:
+            return unix_c_board(self.root)
+        return emulate(find_board(target, self.root), self.root)
+
+    def _start(self, running: RunningBoard) -> Board:
+        self._running.append(running)
+        return self._keep(Board.open(running.port, press_reset=running.reset))
 
     def _keep(self, board: Board) -> Board:
         self._ports[board.port] = board
