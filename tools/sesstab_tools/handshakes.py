@@ -21,7 +21,7 @@ from .errors import DeployError
 from .link import LinkError, SerialLine, SerialTLS
 from .repl import Board, Program
 
-ROUNDS = 20  # full handshakes, and as many resumed ones
+ROUNDS = 20  # full handshakes, and as many resumed ones, where nothing else is asked for
 REQUEST = b"hello\n"
 TIMEOUT = 30.0  # seconds
 PROGRAMS = ("serial_link.py", "tls_server.py", "tls_client.py")
@@ -78,9 +78,9 @@ def client_context(
     return context
 
 
-def over_serial(board: Board, context: ssl.SSLContext) -> list[Handshake]:
+def over_serial(board: Board, context: ssl.SSLContext, rounds: int = ROUNDS) -> list[Handshake]:
     """Handshakes whose records travel on the REPL's own line."""
-    program = board.start(f"tls_server.serve_serial(context, table, {2 * ROUNDS})")
+    program = board.start(f"tls_server.serve_serial(context, table, {2 * rounds})")
     line = SerialLine(program, TIMEOUT)
 
     def connect(session: Session) -> Session:
@@ -91,7 +91,7 @@ def over_serial(board: Board, context: ssl.SSLContext) -> list[Handshake]:
         connection.close()
         return connection.session
 
-    return in_turns(connect, line, program)
+    return in_turns(connect, line, program, rounds)
 
 
 def over_tcp(board: Board, context: ssl.SSLContext) -> list[Handshake]:
@@ -113,10 +113,10 @@ def over_tcp(board: Board, context: ssl.SSLContext) -> list[Handshake]:
     return in_turns(connect, line, program)
 
 
-def in_turns(connect: Connect, line: SerialLine, program: Program) -> list[Handshake]:
+def in_turns(connect: Connect, line: SerialLine, program: Program, rounds: int = ROUNDS) -> list[Handshake]:
     """A full handshake and one that resumes its session, and so on."""
     handshakes = []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         session: Session = None
         for _ in ("full", "resumed"):
             session = connect(session)
