@@ -258,6 +258,8 @@ def main() -> None:
         "micropython_board": spec.firmware.board,
         "user_module": "1" if spec.firmware.user_module else "",
     }
+    if isinstance(spec.flash, Uf2Flash):
+        values |= {"uf2_address": hex(spec.flash.address), "uf2_family": hex(spec.flash.family)}
     for name, value in values.items():
         print(f"{name}={shlex.quote(value)}")
 
