@@ -11,6 +11,7 @@ import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import readline from 'node:readline';
+import { makeRunner } from './core.mjs';
 import { attachEntropy } from './entropy.mjs';
 import { attachFlash } from './flash.mjs';
 import { UsbHost } from './usb.mjs';
@@ -23,7 +24,7 @@ const { SimulationClock } = library('clock/simulation-clock.js');
 const { BasePeripheral } = library('peripherals/peripheral.js');
 
 const XIP = 0x10000000;
-const SLICE = 200000; // instructions between looks at the outside, some milliseconds
+const SLICE = 500000; // cycles between looks at the outside, some milliseconds
 const SHORT = 1e6; // nanoseconds; a wait shorter than that is not worth a timer
 const BUFFER = 16384; // bytes held for a side that does not take them; then the other has to wait
 const PROMPT = '>>> ';
@@ -61,6 +62,7 @@ class Board {
     this.tail = '';
     this.prompted = false;
     this.onPrompt = null;
+    this.execute = makeRunner(mcu, () => this.restart !== null);
     this.usb = new UsbHost(mcu, USBCDC, (bytes) => this.print(bytes));
     mcu.core.PC = XIP;
     this.schedule();
@@ -90,23 +92,20 @@ class Board {
     this.scheduled = null;
     if (this.full) return; // until the pty takes bytes
     this.wake();
-    const { mcu, clock } = this;
-    const { core } = mcu;
-    const nanos = 1e9 / mcu.clkSys;
-    for (let i = 0; i < SLICE && !this.restart; i++) {
-      if (core.waiting) {
-        const wait = clock.nextAlarm ? clock.nanosToNextAlarm : Infinity;
-        if (wait >= SHORT) {
-          this.sleep(wait);
-          break;
-        }
-        clock.tick(wait);
-      } else {
-        const passed = core.executeInstruction() * nanos;
-        const { nextAlarm } = clock;
-        if (nextAlarm !== null && nextAlarm.nanos <= clock.nanosCounter + passed) clock.tick(passed);
-        else clock.nanosCounter += passed;
+    const { clock } = this;
+    const { core } = this.mcu;
+    const end = core.cycles + SLICE;
+    while (core.cycles < end && !this.restart) {
+      if (!core.waiting) {
+        this.execute(end - core.cycles);
+        continue;
       }
+      const wait = clock.nextAlarm ? clock.nanosToNextAlarm : Infinity;
+      if (wait >= SHORT) {
+        this.sleep(wait);
+        break;
+      }
+      clock.tick(wait);
     }
     if (this.restart) this.reset(this.restart.reason, this.restart.scratchData);
     this.flush();
