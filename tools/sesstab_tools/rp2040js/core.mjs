@@ -1,10 +1,10 @@
-// Runs the instructions of rp2040js's Cortex-M0+ about five times as fast as its own executeInstruction(), which looks for
+// Runs the instructions of rp2040js's Cortex-M0+ about four times as fast as its own executeInstruction(), which looks for
 // each instruction through a chain of comparisons. Here a table tells from the opcode what it is; registers and flags stay
 // in local variables; RAM, flash and boot ROM are read without a detour. What is rare (exceptions, special registers,
 // barriers, waiting) and every access to a peripheral is left to rp2040js, which has the state by then.
 //
 // Cycles are counted as rp2040js counts them. Results are ARM's (ARMv6-M manual), also where rp2040js's differ: the carry
-// of shifts by a register that is 0 or above 32, and the overflow of ADCS.
+// of shifts by a register that is 0 or above 32, the overflow of ADCS and SBCS, and BLX LR.
 // host_tests/host/rp2040_cores.mjs compares the two.
 
 /* eslint-disable no-multi-spaces */
