@@ -157,6 +157,9 @@ class RP2040Board:
                 raise BoardError(f"port {self.port}: the emulator is closed")
             self._tell(self._process, command)
             answer = self._read_line(timeout)
+        if answer is None:
+            why = "no prompt; does main.py run for ever?" if command in ("prompt", "reset") else "no answer"
+            raise BoardError(f"port {self.port}: {timeout:g} s after {command!r} {why}")
         if not answer:
             raise BoardError(f"port {self.port}: the emulator ended: {self._last_words()}")
         values: dict[str, Any] = json.loads(answer)
@@ -170,15 +173,15 @@ class RP2040Board:
             process.stdin.write(line.encode() + b"\n")
             process.stdin.flush()
 
-    def _read_line(self, timeout: float) -> bytes:
-        """A line of the emulator's; b"" if it has ended."""
+    def _read_line(self, timeout: float) -> bytes | None:
+        """A line of the emulator's; b"" if it has ended, None if none came."""
         assert self._process.stdout
         descriptor = self._process.stdout.fileno()
         end = time.monotonic() + timeout
         line = b""
         while not line.endswith(b"\n"):
             if not select.select([descriptor], [], [], max(0, end - time.monotonic()))[0]:
-                raise BoardError(f"port {self.port}: no prompt in {timeout:g} s; does main.py run for ever?")
+                return None
             data = os.read(descriptor, 4096)
             if not data:
                 return b""

@@ -57,7 +57,10 @@ class Board {
     const watchdog = mcu.peripherals[0x40058];
     watchdog.reason = reason;
     watchdog.scratchData.set(scratch);
-    watchdog.onWatchdogTrigger = () => { this.restart = watchdog; };
+    watchdog.onWatchdogTrigger = () => {
+      this.restart = watchdog;
+      watchdog.alarm.enable = false; // or it would go off again at once, for ever
+    };
     this.restart = null;
     this.tail = '';
     this.prompted = false;
