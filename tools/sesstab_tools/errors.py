@@ -33,6 +33,14 @@ class DeployError(BoardError):
     """What arrived on the board is not what was sent, or there is nothing to send."""
 
 
+class ImageError(BoardError):
+    """The firmware image is damaged, or not for the board. Nothing was written."""
+
+
+class FlashError(BoardError):
+    """The firmware was not written, or not all of it; the message says how the board can be flashed again."""
+
+
 class BadCode(BoardError, ValueError):
     """Code that the REPL's protocol cannot carry."""
 

@@ -175,15 +175,20 @@ class _ThreadedLine(Line):
 
 def open_line(port: str, baudrate: int = 115200, burst: int | None = None) -> Line:
     """Opens a device path (links are followed), or a URL that pyserial knows."""
-    name = port if "://" in port else os.path.realpath(port)
-    try:
-        device = serial.serial_for_url(name, baudrate=baudrate, timeout=0, exclusive=True)
-    except (OSError, ValueError, serial.SerialException) as error:
-        raise PortError(_why_not_open(port, error)) from error
+    device = open_device(port, baudrate)
     # spy:// has a descriptor too, but exists to see what passes through pyserial.
-    if "://" not in name or name.startswith("socket://"):
+    if "://" not in port or port.startswith("socket://"):
         return PolledLine(port, device, burst)
     return _ThreadedLine(port, device, burst)
+
+
+def open_device(port: str, baudrate: int = 115200) -> Any:
+    """pyserial's own object for a port, for this process alone. Raises PortError, which says why not."""
+    name = port if "://" in port else os.path.realpath(port)
+    try:
+        return serial.serial_for_url(name, baudrate=baudrate, timeout=0, exclusive=True)
+    except (OSError, ValueError, serial.SerialException) as error:
+        raise PortError(_why_not_open(port, error)) from error
 
 
 def _why_not_open(port: str, error: Exception) -> str:
