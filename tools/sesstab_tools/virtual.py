@@ -41,6 +41,7 @@ class VirtualBoard:
     """An interpreter with a REPL on `port`, a pty. Use it in a with statement, or close() it.
 
     `command` starts the interpreter, in the folder `files`, with `environment` on top of this process's own.
+    `sees_ctrl_c`: it looks for Ctrl-C in its input, as a board does; else it wants the signal SIGINT.
     """
 
     def __init__(
@@ -49,10 +50,12 @@ class VirtualBoard:
         *,
         files: Path | None = None,
         environment: Mapping[str, str] | None = None,
+        sees_ctrl_c: bool = False,
     ) -> None:
         self._scratch = None if files else tempfile.mkdtemp(prefix="sesstab-board-")
         self.files = files or Path(str(self._scratch))
         self._command = list(command)
+        self._sees_ctrl_c = sees_ctrl_c
         self._environment = {**os.environ, "HOME": str(self.files), **(environment or {})}
         self._master, self._slave = _raw_pty()
         # Holding the slave open keeps the port alive between clients.
@@ -111,7 +114,9 @@ class VirtualBoard:
         raw = False
         try:
             while not self._closing:
-                self._interpreter = _Interpreter(self._command, str(self.files), self._environment)
+                self._interpreter = _Interpreter(
+                    self._command, str(self.files), self._environment, self._sees_ctrl_c
+                )
                 raw = self._serve(self._interpreter, raw)
         except OSError as error:
             self._failure = str(error)
@@ -142,7 +147,10 @@ class VirtualBoard:
 class _Interpreter:
     """One life of the interpreter's process."""
 
-    def __init__(self, command: list[str], folder: str, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, command: list[str], folder: str, environment: Mapping[str, str], sees_ctrl_c: bool
+    ) -> None:
+        self._sees_ctrl_c = sees_ctrl_c
         self.master, slave = _raw_pty()
         self.button_pressed = False
         try:
@@ -159,7 +167,9 @@ class _Interpreter:
             os.close(slave)
 
     def hears_interrupts(self) -> bool:
-        """True while a program runs that Ctrl-C is to interrupt."""
+        """True while a program runs that SIGINT is to interrupt."""
+        if self._sees_ctrl_c:
+            return False
         try:
             status = Path(f"/proc/{self.process.pid}/status").read_text()
         except OSError:
