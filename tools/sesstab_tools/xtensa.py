@@ -1,8 +1,8 @@
 """The emulated Xtensa board: MicroPython with register windows, as on the ESP32, in QEMU's user mode.
 
 The firmware is a program of its own (firmware/qemu_xtensa) with the REPL on its standard input and output, so
-it runs behind a pty as virtual boards do. It looks for Ctrl-C and handles soft resets itself. Its flash memory
-is a file, which is why files survive the reset button.
+it runs behind a pty as virtual boards do. It looks for Ctrl-C and handles soft resets itself. Its flash
+memory is a file, which is why files survive the reset button.
 """
 
 from __future__ import annotations
