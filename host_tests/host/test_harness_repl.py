@@ -51,6 +51,13 @@ def test_eval_gives_the_value(board: Board) -> None:
         board.eval("object()")
 
 
+@pytest.mark.parametrize("text", ["{[]: 1}", "-" * 5000 + "1"])
+def test_eval_of_what_only_looks_like_a_literal_is_a_protocol_error(board: Board, text: str) -> None:
+    board.exec(f"class Odd:\n    def __repr__(self):\n        return {text!r}")
+    with pytest.raises(ProtocolError, match="no literal"):
+        board.eval("Odd()")
+
+
 def test_code_longer_than_any_window_arrives_whole(board: Board) -> None:
     text = "".join(chr(97 + index % 26) for index in range(20_000))
     assert board.exec(f"print('{text}')") == f"{text}\n".encode()

@@ -106,7 +106,7 @@ class Board:
         text = self.exec(f"print(repr({expression}))", timeout).decode(errors="replace").strip()
         try:
             return ast.literal_eval(text)
-        except (ValueError, SyntaxError) as error:
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
             raise ProtocolError(
                 f"port {self.port}: {expression!r} gave {text[:200]!r}, no literal"
             ) from error
