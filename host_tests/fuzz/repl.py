@@ -1,8 +1,8 @@
 """Any bytes as a board's answers to the REPL client: it ends in time, with a result or a BoardError.
 
-The line is not real and neither is time: waiting costs nothing, and moves the clock to what comes next. What the
-board sends is taken from the fuzzer's bytes as they are, or as pieces of the protocol (an echo of the client's
-token among them), so that the deeper states are reached. Now and then it takes no input, or is unplugged.
+The line is not real and neither is time: waiting costs nothing, and moves the clock to what comes next. What
+the board sends is taken from the fuzzer's bytes as they are, or as pieces of the protocol (an echo of the
+client's token among them), so that the deeper states are reached. Now and then it takes no input, or is gone.
 """
 
 import sys

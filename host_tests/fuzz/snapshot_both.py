@@ -1,8 +1,8 @@
 """Any bytes into load() of the C core and of the pure engine: both load the same sessions, or refuse alike.
 
-The bytes are numbers for tables and call, and then a snapshot, put right to a degree that the fuzzer chooses (as
-in snapshot.c): nothing, its checksum, magic and version too, or all of it. Each engine starts with the same
-sessions.
+The bytes are numbers for tables and call, and then a snapshot, put right to a degree that the fuzzer chooses
+(as in snapshot.c): nothing, its checksum, magic and version too, or all of it. Each engine starts with the
+same sessions.
 """
 
 import sys

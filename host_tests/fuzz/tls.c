@@ -23,7 +23,7 @@
 
 typedef struct {
     uint8_t bytes[32];
-    unsigned uses; /* of a TLS 1.3 ticket, since it was issued */
+    unsigned uses; /* of a TLS 1.3 ticket, since its session came into the table */
 } ticket_t;
 
 static input_t in;
@@ -58,6 +58,26 @@ static int sni(void *arg, mbedtls_ssl_context *ssl, const unsigned char *name, s
 {
     (void)arg, (void)ssl, (void)name, (void)n;
     return 0;
+}
+
+static ticket_t *ticket_of(const uint8_t *id)
+{
+    for (unsigned i = 0; i < TICKETS && i < issued; i++)
+        if (memcmp(tickets[i].bytes, id, 32) == 0)
+            return &tickets[i];
+    return NULL;
+}
+
+/* A session came into the table, under an id that may serve as a ticket. */
+static void note_ticket(const uint8_t *id, size_t id_len)
+{
+    ticket_t *ticket = id_len == 32 ? ticket_of(id) : NULL;
+    if (id_len == 32 && ticket == NULL) {
+        ticket = &tickets[issued++ % TICKETS];
+        memcpy(ticket->bytes, id, 32);
+    }
+    if (ticket != NULL)
+        ticket->uses = 0;
 }
 
 /* ---- Sessions ---- */
@@ -113,7 +133,7 @@ static void plant(void)
     uint8_t length = take(&in);
     static const uint16_t sizes[] = {50, 54, 38, 0, 1, 5, 6, 18, 20, 28, 29, 68, 69, 73, 100, DATA_SIZE};
     size = length < 128 ? sizes[length % 16] : length;
-    data[1] = kind & 8 ? take(&in) : 0x02;
+    data[1] = kind & 8 ? take(&in) & 3 : 1;
     for (size_t at = 2; at < 30 && kind & 16; at++)
         data[at] = take(&in);
     if (kind & 32 && size > 70)
@@ -122,11 +142,8 @@ static void plant(void)
         data[28] = 32;
     uint8_t context = kind & 128 ? take(&in) % 3 : CONTEXT;
     sesstab_handle_t h = sesstab_new_session(table, id, id_len, data, size, take_number(&in), context);
-    if (h != 0 && id_len == 32)
-        for (unsigned i = 0; i < TICKETS; i++)
-            if (memcmp(tickets[i].bytes, id, 32) == 0)
-                tickets[i].uses = 0;
-    sesstab_add_session(table, h);
+    if (sesstab_add_session(table, h))
+        note_ticket(id, id_len);
     sesstab_free(table, h);
     free(data);
 }
@@ -146,7 +163,8 @@ static sesstab_handle_t find(const uint8_t *id, size_t id_len)
 }
 
 typedef struct {
-    int may; /* be resumed */
+    int may;      /* be resumed, by what it is and how the config is */
+    int is_found; /* in this mode */
     size_t size;
     uint8_t data[DATA_SIZE];
 } stored_t;
@@ -161,14 +179,14 @@ static stored_t look(const uint8_t *id, size_t id_len)
         memcpy(stored.data, data, stored.size);
     stored.may = data != NULL && sesstab_session_context(table, h) == CONTEXT && now != 0 && time <= now
                  && now - time <= sesstab_session_timeout(table, h) && server.authmode == MBEDTLS_SSL_VERIFY_NONE
-                 && (server.f_sni == NULL || attachment.flags & SESSTAB_MBEDTLS_NAMES_ARE_ONE)
-                 && !(sesstab_get_mode(table) & SESSTAB_CACHE_NO_INTERNAL_LOOKUP);
+                 && (server.f_sni == NULL || attachment.flags & SESSTAB_MBEDTLS_NAMES_ARE_ONE);
+    stored.is_found = !(sesstab_get_mode(table) & SESSTAB_CACHE_NO_INTERNAL_LOOKUP);
     return stored;
 }
 
 static void check_tls12(const stored_t *stored, const mbedtls_ssl_session *s)
 {
-    MUST(stored->may && stored->size == 50 && memcmp(s->master, stored->data + 2, 48) == 0);
+    MUST(stored->may && stored->is_found && stored->size == 50 && memcmp(s->master, stored->data + 2, 48) == 0);
     MUST(s->tls_version == MBEDTLS_SSL_VERSION_TLS1_2 && s->verify_result == MBEDTLS_X509_BADCERT_SKIP_VERIFY);
     MUST((s->ciphersuite & 0x3300) == 0 && s->ciphersuite == ((stored->data[0] & ~0x33) << 8 | stored->data[1]));
 }
@@ -184,7 +202,7 @@ static void ask_for_id(void)
         check_tls12(&stored, &s);
         MUST(s.id_len == id_len && memcmp(s.id, id, id_len) == 0);
     } else {
-        MUST(!stored.may || stored.size != 50 || stored.data[0] == 0xff);
+        MUST(!stored.may || !stored.is_found || stored.size != 50);
     }
     mbedtls_ssl_session_free(&s);
 }
@@ -192,14 +210,11 @@ static void ask_for_id(void)
 static void ask_for_ticket(void)
 {
     uint8_t bytes[64];
-    ticket_t *ticket = NULL;
     uint8_t kind = take(&in);
     size_t len = kind < 224 ? 32 : kind % 65u;
     memset(bytes, 0, sizeof(bytes));
     take_id(bytes);
-    for (unsigned i = 0; i < TICKETS && i < issued && len == 32; i++)
-        if (memcmp(tickets[i].bytes, bytes, 32) == 0)
-            ticket = &tickets[i];
+    ticket_t *ticket = ticket_of(bytes);
     stored_t stored = look(bytes, 32);
     uint8_t *exact = malloc(len ? len : 1);
     MUST(exact != NULL);
@@ -216,7 +231,8 @@ static void ask_for_ticket(void)
             MUST(s.resumption_key_len == stored.size - 6
                  && memcmp(s.resumption_key, stored.data + 6, s.resumption_key_len) == 0);
             MUST(s.master[4] == 0xaa && s.master[47] == 0xaa); /* random, not the stored key */
-            MUST(stored.may || (ticket != NULL && ticket->uses == 1));
+            /* The second time, it is not looked up. */
+            MUST(stored.may && (stored.is_found || ticket == NULL || ticket->uses == 1));
             MUST(ticket == NULL || ++ticket->uses <= 2);
         }
     }
@@ -253,9 +269,7 @@ static void tell_ticket(void)
     MUST(lifetime <= 604800 && lifetime <= sesstab_get_timeout(table) && (ret == 0 || lifetime == 0));
     if (ret == 0 && lifetime != 0) {
         MUST(server.authmode == MBEDTLS_SSL_VERIFY_NONE && len == 32);
-        ticket_t *ticket = &tickets[issued++ % TICKETS];
-        memcpy(ticket->bytes, start, 32);
-        ticket->uses = 0;
+        note_ticket(start, 32);
     }
     free(buffer);
 }
@@ -273,8 +287,12 @@ static void connect_client(void)
     MUST(mbedtls_ssl_setup(&ssl, &client) == 0);
     if (kind & 2)
         MUST(mbedtls_ssl_set_hostname(&ssl, kind & 4 ? "a" : "example.org") == 0);
+    stored_t stored = look(id, id_len);
     int offered = sesstab_mbedtls_offer(&c, &ssl, table, id, id_len, CONTEXT);
-    MUST(!offered || (id_len >= 1 && id_len <= 32));
+    MUST(!offered || (id_len >= 1 && id_len <= 32 && (stored.data[0] == 0x82 || stored.data[0] == 0x83)));
+    MUST(!offered || stored.data[1] != 0 || client.authmode == MBEDTLS_SSL_VERIFY_NONE);
+    for (unsigned i = 2; i < 18 && offered && !(kind & 2); i++)
+        MUST(stored.data[i] == 0);
     MUST(!sesstab_mbedtls_resumed(&c));
     unsigned changes = take(&in);
     if (kind & 8) {
@@ -294,14 +312,13 @@ static void connect_client(void)
             client.authmode = MBEDTLS_SSL_VERIFY_REQUIRED;
         sesstab_mbedtls_resumed(&c);
         for (unsigned n = changes >> 6; n > 0; n--)
-            if (sesstab_mbedtls_save(&c))
+            if (sesstab_mbedtls_save(&c)) {
                 MUST(sesstab_has_session(table, id, id_len));
+                note_ticket(id, id_len);
+            }
     }
     MUST(sesstab_mbedtls_done(&c) == 1 && sesstab_mbedtls_done(&c) == 0);
     mbedtls_ssl_free(&ssl);
-    for (unsigned i = 0; i < TICKETS; i++)
-        if (id_len == 32 && memcmp(tickets[i].bytes, id, 32) == 0)
-            tickets[i].uses = 0; /* an id that a server's session had, for a client's */
 }
 
 /* ---- All of it ---- */
