@@ -16,7 +16,7 @@
 #define TABLE_SESSIONS_MAX 65535
 #endif
 
-enum { TABLE_ID_SIZE = 32, TABLE_SECRET_SIZE = 48, TABLE_DATA_SIZE = 50 };
+enum { TABLE_ID_SIZE = 32, TABLE_SECRET_SIZE = 48, TABLE_DATA_SIZE = 50, TABLE_TIMEOUT = 1000000 };
 
 typedef struct {
     const char *name;
@@ -27,14 +27,14 @@ typedef struct {
     uint32_t (*number)(void);         /* sessions in the table; NULL when it does not tell */
     int (*read)(const uint8_t *id, uint8_t *secret); /* like get, and copies the 48 bytes out: for tests */
     size_t (*bytes)(void);            /* memory that the table has taken, but for its heap */
-    int expires;  /* sessions expire */
-    int timeouts; /* and each has a timeout of its own */
+    int expires;  /* get does not find what has expired (TABLE_TIMEOUT, or the session's own timeout) */
+    int timeouts; /* each session has a timeout of its own */
     int exact;    /* a full table holds the newest `sessions` sessions, when none was looked up or has expired */
 } table_t;
 
 extern uint32_t seconds; /* the clock, set by the benchmark */
 
 extern const table_t table_sesstab, table_floor, table_linear, table_bearssl, table_mbedtls2, table_mbedtls3,
-    table_openssl, table_wolfssl;
+    table_openssl, table_wolfssl_medium, table_wolfssl_big, table_wolfssl_huge;
 
 #endif
