@@ -54,7 +54,8 @@ class PlayedLine(line.Line):
 
     def _wait_and_read(self, seconds):
         assert seconds >= 0
-        assert self.is_open, "a closed line is asked"
+        if not self.is_open:
+            raise self._lost("closed")
         self.asked += 1
         assert self.asked < ASKED, "the client asks and asks"
         kind = 255 if self.taken.over else self.taken.byte()
@@ -79,7 +80,8 @@ class PlayedLine(line.Line):
         super().send(data, deadline, burst)
 
     def _write(self, data, deadline):
-        assert self.is_open, "a closed line is written to"
+        if not self.is_open:
+            raise self._lost("closed")
         if not self.taken.over and self.taken.data[self.taken.at] == 251:
             self.taken.byte()
             self.clock.sleep(deadline.remaining)

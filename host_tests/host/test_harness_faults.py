@@ -234,6 +234,26 @@ def test_recover_opens_a_port_that_comes_back(virtual_board: VirtualBoard, tmp_p
         board.close()
 
 
+def test_closed_line_touches_no_file_that_has_its_descriptor_now() -> None:
+    with FakeBoard() as fake:
+        line = open_line(fake.port)
+        number = line.fileno()  # type: ignore[attr-defined]
+        reader, writer = os.pipe()
+        line.close()
+        os.dup2(writer, number)
+        try:
+            with pytest.raises(Disconnected, match="closed"):
+                line.send(b"not for this file", Deadline(1))
+            with pytest.raises(Disconnected, match="closed"):
+                line.receive(0)
+            os.set_blocking(reader, False)
+            with pytest.raises(BlockingIOError):
+                os.read(reader, 1)
+        finally:
+            for descriptor in (reader, writer, number):
+                os.close(descriptor)
+
+
 def test_port_that_does_not_exist() -> None:
     with pytest.raises(PortError, match=r"port /dev/nothing: no such device; is the board plugged in\?"):
         Board.open("/dev/nothing")

@@ -102,6 +102,10 @@ class PolledLine(Line):
     def fileno(self) -> int:
         return self._fd
 
+    def close(self) -> None:
+        super().close()
+        self._fd = -1  # the number may be another file's soon
+
     def _wait_and_read(self, seconds: float) -> None:
         if self._ready(select.POLLIN, seconds) & ~select.POLLOUT:
             self._read_available()
@@ -117,6 +121,8 @@ class PolledLine(Line):
                 raise self._blocked(deadline)
 
     def _ready(self, events: int, seconds: float) -> int:
+        if self._fd < 0:
+            raise self._lost("closed")
         self._poll.register(self._fd, events)
         ready = self._poll.poll(min(seconds, _POLL_LIMIT) * 1000)
         return ready[0][1] if ready else 0
