@@ -277,19 +277,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     static record_t records[RECORDS];
     input_t in = {bytes, size, 0};
     uint32_t elapsed = take_number(&in);
-    uint8_t shape = take(&in), own = take(&in) % 8;
+    uint8_t shape = take(&in), kind = take(&in), own = kind % 8;
     now = 1000;
     table_t table = make_table(1 + shape % 12, 1 + (shape >> 4 & 1), shape & 32 ? 64 : 20,
         shape & 64 ? SESSTAB_CACHE_SERVER | SESSTAB_CACHE_UPDATE_TIME : SESSTAB_CACHE_SERVER);
     for (uint8_t i = 0; i < own && i < 1 + shape % 12; i++) {
-        sesstab_handle_t h = sesstab_new_session(table.t, (const uint8_t[]){i}, 1, (const uint8_t *)"x", 1, i, 0);
+        uint32_t timeout = kind & 32 ? own - i : i;
+        sesstab_handle_t h = sesstab_new_session(table.t, (const uint8_t[]){i}, 1, (const uint8_t *)"x", 1, timeout, 0);
         sesstab_add_session(table.t, h);
+        if (kind & 8 && i == 1)
+            sesstab_set_session_timeout(table.t, h, UINT32_MAX);
         sesstab_free(table.t, h);
     }
     if (shape & 128)
         sesstab_sess_set_cache_size(table.t, 2);
     uint32_t number_before = sesstab_sess_number(table.t), most = sesstab_sess_get_cache_size(table.t);
     now = take_number(&in);
+    if (kind & 16)
+        now = 1000 + now % 8;
     size = make_snapshot(&in, snapshot);
     in.at = 0; /* once more, for what follows */
 
@@ -297,9 +302,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     MUST(before != NULL);
     memcpy(before, table.t, table.size);
     int32_t count = decode(snapshot, size, sesstab_settings(table.t)->data_size, records);
-    int32_t wanted = count < 0 ? count
-                               : expect(&table, records, count, elapsed, number_before < most ? most - number_before : 0,
-                                   expected);
+    uint32_t room = number_before < most ? most - number_before : 0;
+    int32_t wanted = count < 0 ? count : expect(&table, records, count, elapsed, room, expected);
     sesstab_handle_t latest = sesstab_next(table.t, 0);
     MUST(load(&table, snapshot, size, elapsed) == wanted);
     if (wanted <= 0)

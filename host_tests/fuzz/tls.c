@@ -36,6 +36,16 @@ static sesstab_mbedtls_t attachment;
 static ticket_t tickets[TICKETS];
 static unsigned issued;
 
+/* What a table has, or an external store gives, before it is asked for. */
+typedef struct {
+    int may;      /* be resumed, by what it is and how the config is */
+    int is_found; /* in this mode */
+    size_t size;
+    uint8_t data[DATA_SIZE];
+} stored_t;
+
+static stored_t given; /* by on_get */
+
 static uint32_t seconds(void *arg)
 {
     (void)arg;
@@ -121,13 +131,12 @@ static size_t take_id(uint8_t id[SESSTAB_ID_MAX])
     return kind & 8 ? 1 + kind % 32u : 32;
 }
 
-/* A session in the table that nobody's handshake made. */
-static void plant(void)
+/* A session that nobody's handshake made. */
+static sesstab_handle_t make_session(const uint8_t *id, size_t id_len)
 {
-    uint8_t id[SESSTAB_ID_MAX], *data = calloc(1, DATA_SIZE);
-    size_t id_len = take_id(id), size = 0;
+    uint8_t data[DATA_SIZE] = {0};
+    size_t size = 0;
     uint8_t kind = take(&in);
-    MUST(data != NULL);
     static const uint8_t first[] = {0xc0, 0x13, 0x82, 0x83, 0xe0, 0x00, 0xf3, 0xff};
     data[0] = first[kind % 8];
     uint8_t length = take(&in);
@@ -142,10 +151,30 @@ static void plant(void)
         data[28] = 32;
     uint8_t context = kind & 128 ? take(&in) % 3 : CONTEXT;
     sesstab_handle_t h = sesstab_new_session(table, id, id_len, data, size, take_number(&in), context);
+    given.may = h != 0 && context == CONTEXT && now != 0;
+    given.is_found = 1;
+    given.size = size;
+    memcpy(given.data, data, DATA_SIZE);
+    return h;
+}
+
+/* In the table, as from a snapshot. */
+static void plant(void)
+{
+    uint8_t id[SESSTAB_ID_MAX];
+    size_t id_len = take_id(id);
+    sesstab_handle_t h = make_session(id, id_len);
     if (sesstab_add_session(table, h))
         note_ticket(id, id_len);
     sesstab_free(table, h);
-    free(data);
+}
+
+/* From an external store, which has whatever it is asked for. */
+static sesstab_handle_t on_get(void *arg, const uint8_t *id, size_t id_len)
+{
+    (void)arg;
+    note_ticket(id, id_len);
+    return make_session(id, id_len);
 }
 
 /* ---- Asking ---- */
@@ -162,24 +191,23 @@ static sesstab_handle_t find(const uint8_t *id, size_t id_len)
     return 0;
 }
 
-typedef struct {
-    int may;      /* be resumed, by what it is and how the config is */
-    int is_found; /* in this mode */
-    size_t size;
-    uint8_t data[DATA_SIZE];
-} stored_t;
+static int may_clients_resume(void)
+{
+    return server.authmode == MBEDTLS_SSL_VERIFY_NONE
+           && (server.f_sni == NULL || attachment.flags & SESSTAB_MBEDTLS_NAMES_ARE_ONE);
+}
 
 static stored_t look(const uint8_t *id, size_t id_len)
 {
     stored_t stored = {0};
+    given = stored;
     sesstab_handle_t h = find(id, id_len);
     const uint8_t *data = sesstab_session_data(table, h, &stored.size);
     uint32_t time = sesstab_session_time(table, h);
     if (data != NULL)
         memcpy(stored.data, data, stored.size);
     stored.may = data != NULL && sesstab_session_context(table, h) == CONTEXT && now != 0 && time <= now
-                 && now - time <= sesstab_session_timeout(table, h) && server.authmode == MBEDTLS_SSL_VERIFY_NONE
-                 && (server.f_sni == NULL || attachment.flags & SESSTAB_MBEDTLS_NAMES_ARE_ONE);
+                 && now - time <= sesstab_session_timeout(table, h) && may_clients_resume();
     stored.is_found = !(sesstab_get_mode(table) & SESSTAB_CACHE_NO_INTERNAL_LOOKUP);
     return stored;
 }
@@ -199,7 +227,8 @@ static void ask_for_id(void)
     mbedtls_ssl_session s;
     mbedtls_ssl_session_init(&s);
     if (server.f_get_cache(server.p_cache, id, id_len, &s) == 0) {
-        check_tls12(&stored, &s);
+        check_tls12(given.is_found ? &given : &stored, &s);
+        MUST(may_clients_resume());
         MUST(s.id_len == id_len && memcmp(s.id, id, id_len) == 0);
     } else {
         MUST(!stored.may || !stored.is_found || stored.size != 50);
@@ -214,7 +243,6 @@ static void ask_for_ticket(void)
     size_t len = kind < 224 ? 32 : kind % 65u;
     memset(bytes, 0, sizeof(bytes));
     take_id(bytes);
-    ticket_t *ticket = ticket_of(bytes);
     stored_t stored = look(bytes, 32);
     uint8_t *exact = malloc(len ? len : 1);
     MUST(exact != NULL);
@@ -222,8 +250,11 @@ static void ask_for_ticket(void)
     mbedtls_ssl_session s;
     mbedtls_ssl_session_init(&s);
     int ret = server.f_ticket_parse(server.p_ticket, &s, exact, len);
+    if (given.is_found)
+        stored = given;
+    ticket_t *ticket = ticket_of(bytes);
     if (ret == 0) {
-        MUST(len == 32);
+        MUST(len == 32 && may_clients_resume());
         if (s.tls_version == MBEDTLS_SSL_VERSION_TLS1_2) {
             check_tls12(&stored, &s);
         } else {
@@ -289,6 +320,8 @@ static void connect_client(void)
         MUST(mbedtls_ssl_set_hostname(&ssl, kind & 4 ? "a" : "example.org") == 0);
     stored_t stored = look(id, id_len);
     int offered = sesstab_mbedtls_offer(&c, &ssl, table, id, id_len, CONTEXT);
+    if (given.is_found)
+        stored = given;
     MUST(!offered || (id_len >= 1 && id_len <= 32 && (stored.data[0] == 0x82 || stored.data[0] == 0x83)));
     MUST(!offered || stored.data[1] != 0 || client.authmode == MBEDTLS_SSL_VERIFY_NONE);
     for (unsigned i = 2; i < 18 && offered && !(kind & 2); i++)
@@ -337,6 +370,8 @@ static void change(void)
         sesstab_set_timeout(table, take_number(&in));
     else if (what % 8 == 4)
         now = take_number(&in);
+    else if (what % 16 == 5)
+        sesstab_settings(table)->on_get = take(&in) & 1 ? on_get : NULL;
     else
         now += take(&in);
 }
