@@ -169,6 +169,8 @@ def fuzz(target: Target, seconds: int, program: Path | None = None, findings: Pa
     done = run(command, env={**os.environ, **OPTIONS}, timeout=seconds + 300)
     log = done.stderr + done.stdout
     if done.returncode != 0:
+        if target.harness and program is None:
+            compile_target(target, "replay")  # which reproduces it
         raise Finding(explain(target, log))
     progress = re.findall(r"cov: (\d+) ft: (\d+) corp: (\d+)/", log)
     executions = int((re.findall(r"Done (\d+) runs", log) or ["0"])[-1])

@@ -87,15 +87,21 @@ BUGS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("bug", BUGS)
-def test_bug_in_c_is_found_by_the_corpus(bug: str, tmp_path: Path) -> None:
-    name, file, old, new = BUGS[bug]
-    firmware = tmp_path / "firmware"
+def plant(bug: str, folder: Path) -> Path:
+    """A copy of the firmware with the bug."""
+    _, file, old, new = BUGS[bug]
+    firmware = folder / "firmware"
     for folder in ("core", "tls"):
         shutil.copytree(ROOT / "firmware" / folder, firmware / folder)
     text = (firmware / file).read_text()
     assert text.count(old) == 1, f"{bug}: {old!r} is {text.count(old)} times in {file}"
     (firmware / file).write_text(text.replace(old, new))
+    return firmware
+
+
+@pytest.mark.parametrize("bug", BUGS)
+def test_bug_in_c_is_found_by_the_corpus(bug: str, tmp_path: Path) -> None:
+    name, firmware = BUGS[bug][0], plant(bug, tmp_path)
     program = run.compile_target(run.TARGETS[name], "replay", firmware, tmp_path / "program")
     with pytest.raises(run.Finding):
         run.replay(run.TARGETS[name], [program])
@@ -153,3 +159,33 @@ def test_driver_names_input_and_command(tmp_path: Path) -> None:
         run.replay(target, [script])
     assert "it broke" in str(finding.value)
     assert str(finding.value).endswith(f"again: {run.how_to_reproduce(target, first)}")
+
+
+def test_fuzzing_finds_a_bug_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From nothing: no corpus. And its finding is an input that the command it names runs."""
+    target = run.TARGETS["core"]
+    reason = run.why_not(target, "libfuzzer")
+    if reason:
+        pytest.skip(f"core was not fuzzed: {reason}")
+    firmware = plant("secrets stay", tmp_path)
+    program = run.compile_target(target, "libfuzzer", firmware, tmp_path / "program")
+    monkeypatch.setattr(run, "CORPUS", tmp_path / "corpus")
+    monkeypatch.setattr(run, "BUILD", tmp_path)
+    with pytest.raises(run.Finding) as finding:
+        run.fuzz(target, 60, program)
+    command, path = str(finding.value).splitlines()[-1].removeprefix("again: ").split()
+    assert Path(path).parent == tmp_path / "findings" / "core" and Path(path).exists()
+    assert command == str(tmp_path / "bin" / "core-replay")
+
+
+def test_driver_exits_with_1_when_there_is_a_finding(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def find(target: object) -> str:
+        raise run.Finding("it broke")
+
+    monkeypatch.setattr(sys, "argv", ["run.py", "--replay", "repl"])
+    assert run.main() == 0
+    monkeypatch.setattr(run, "replay", find)
+    assert run.main() == 1
+    assert capsys.readouterr().out.splitlines()[-2:] == ["repl: FINDING", "it broke"]
