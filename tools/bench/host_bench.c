@@ -30,16 +30,18 @@ enum {
     ROUNDS_MIN = 3,
     BATCH_NS = 2000000,
 };
-static const double FILL_NS = 5e9, WORKLOAD_NS = 1e9; /* a table may take so long to be filled, and for a workload */
+static const double FILL_NS = 3e9, WORKLOAD_NS = 1e9; /* a table may take so long to be filled, and for a workload */
 
 typedef uint32_t session_id[TABLE_ID_SIZE / 4];
 
 typedef struct {
     const table_t *table;
     int ready;        /* made and filled */
+    int too_slow;     /* was not filled in time with ordinary ids, and is left alone in this size */
     double fill_ns;   /* how long that took, a session */
     session_id *live; /* a ring of the newest `size` ids added */
     uint32_t newest;
+    uint32_t seconds; /* its own clock: a second passes with each session that it gets, not with the others' */
     uint32_t batch; /* operations a round */
     double spent, samples[ROUNDS_MAX];
     int rounds;
@@ -143,12 +145,13 @@ static __attribute__((noinline)) uint32_t do_inserts(const table_t *t, session_i
     return wrong;
 }
 
-/* Every timeout is different, and none has come when the benchmark is over. */
+/* Timeouts that differ by up to as many seconds as there are sessions: a new session expires before half of those that
+ * are there, or so, and none has expired when the benchmark is over. */
 static __attribute__((noinline)) uint32_t do_mixed_inserts(const table_t *t, session_id *ids, uint32_t n)
 {
     uint32_t wrong = n;
     for (uint32_t i = 0; i < n; i++) {
-        uint32_t timeout = TABLE_TIMEOUT / 2 + ids[i][7] % (TABLE_TIMEOUT / 2);
+        uint32_t timeout = TABLE_TIMEOUT / 2 + ids[i][7] % size;
         seconds++;
         wrong -= (uint32_t)t->add((const uint8_t *)ids[i], (const uint8_t *)data, timeout);
     }
@@ -219,7 +222,8 @@ static int fill(player_t *p, const workload_t *w)
 {
     operation_t add = w->operation == do_mixed_inserts ? do_mixed_inserts : do_inserts;
     p->ready = 0;
-    if (!p->table->init(size))
+    seconds = p->seconds;
+    if (p->too_slow || !p->table->init(size))
         return 0;
     for (uint32_t i = 0; i < size; i++)
         random_id(p->live[i], w->alike);
@@ -228,10 +232,13 @@ static int fill(player_t *p, const workload_t *w)
         uint32_t n = size - i < 64 ? size - i : 64;
         if (add(p->table, &p->live[i], n))
             fail("does not take a session", p->table->name);
-        if (now_ns() - start > FILL_NS)
+        if (now_ns() - start > FILL_NS) {
+            p->too_slow = add == do_inserts && !w->alike;
             return 0;
+        }
     }
     p->fill_ns = (now_ns() - start) / size;
+    p->seconds = seconds;
     if (p->table->number && p->table->number() != size)
         fail("is not full after as many sessions as it holds", p->table->name);
     p->newest = size - 1;
@@ -242,6 +249,7 @@ static int fill(player_t *p, const workload_t *w)
 /* Chooses what the operation is done with; all random, all the same for all tables where they hold the same. */
 static void choose_keys(player_t *p, const workload_t *w, uint32_t n)
 {
+    seconds = p->seconds;
     for (uint32_t i = 0; i < n; i++) {
         session_id *key = &fresh[i];
         if (w->keys == EXPIRED)
@@ -270,9 +278,11 @@ static uint32_t most(const workload_t *w)
 
 static double run(player_t *p, const workload_t *w, uint32_t n)
 {
+    seconds = p->seconds;
     double start = now_ns();
     uint32_t wrong = w->operation(p->table, p->keys, n);
     double ns = (now_ns() - start) / n;
+    p->seconds = seconds;
     if (wrong && p->table != &table_nothing)
         fail(w->name, p->table->name);
     if (w->keys == FRESH && w->operation != do_misses)
@@ -292,7 +302,7 @@ static void round_of(player_t *p, const workload_t *w, int measured)
         if (w->storm) {
             if (!fill(p, w))
                 return;
-            seconds += TABLE_TIMEOUT + 1;
+            p->seconds += TABLE_TIMEOUT + 1;
         }
         choose_keys(p, w, p->batch);
         ns = run(p, w, p->batch);
@@ -307,7 +317,7 @@ static void round_of(player_t *p, const workload_t *w, int measured)
 
 static int takes_part(const player_t *p, const workload_t *w)
 {
-    if (!p->table || p->table == &table_nothing || !applies(w, p->table))
+    if (!p->table || p->table == &table_nothing || p->too_slow || !applies(w, p->table))
         return 0;
     return w->keys == FILL || w->storm || p->ready;
 }
@@ -371,8 +381,9 @@ static uint32_t prepare_one(player_t *p, const workload_t *w)
     if (w->keys == FILL || w->storm || w->refill)
         fill(p, w);
     if (w->storm)
-        seconds += TABLE_TIMEOUT + 1;
-    choose_keys(p, w, n);
+        p->seconds += TABLE_TIMEOUT + 1;
+    if (p->ready)
+        choose_keys(p, w, n);
     return n;
 }
 
@@ -389,10 +400,12 @@ static void counts(void)
             if (!p->ready)
                 continue;
             snprintf(name, sizeof name, "%u\t%s\t%s\t%u", size, w->name, p->table->name, n);
+            seconds = p->seconds;
             CALLGRIND_TOGGLE_COLLECT;
             uint32_t wrong = w->operation(p->table, p->keys, n);
             CALLGRIND_TOGGLE_COLLECT;
             CALLGRIND_DUMP_STATS_AT(name);
+            p->seconds = seconds;
             if (wrong && !nothing)
                 fail(w->name, p->table->name);
             if (w->keys == FRESH && w->operation != do_misses)
@@ -492,15 +505,18 @@ int main(int argc, char **argv)
     for (int i = 0; i < TABLES; i++) {
         players[i].table = tables[i];
         players[i].live = calloc(TABLE_SESSIONS_MAX, sizeof(session_id));
+        players[i].seconds = TABLE_TIMEOUT;
         if (!players[i].live)
             fail("out of memory", "ids");
     }
-    seconds = 1000000;
+    seconds = TABLE_TIMEOUT;
     for (int i = first; i < argc; i++) {
         int wanted = atoi(argv[i]);
         if (wanted < 2 || wanted >= TABLE_SESSIONS_MAX)
             fail("2 to 65534", argv[i]);
         size = (uint32_t)wanted;
+        for (player_t *p = players; p < players + TABLES; p++)
+            p->too_slow = 0;
         if (first == 3)
             times(rounds);
         else if (strcmp(mode, "counts") == 0)
