@@ -3,7 +3,7 @@
  *
  *     host_bench times ROUNDS SIZE...   nanoseconds: a line for each size, workload and table, with all rounds
  *     host_bench counts SIZE...         under callgrind: a dump for each of them, named by its trigger
- *     host_bench memory SIZE...         allocations an operation and bytes a session (links allocations.c)
+ *     host_bench memory SIZE...         allocations an operation and bytes of all (links allocations.c)
  *     host_bench verify SIZE...         what each table keeps, finds and forgets
  *
  * Rounds are interleaved: every table does a batch, then every table the next, starting with another one each time.
@@ -425,7 +425,7 @@ static void memory(void)
             continue;
         /* fill made the table anew, which frees as much as it takes */
         double bytes = (double)p->table->bytes() + (double)heap_bytes - (double)empty;
-        printf("%u\t%s\t%.2f", size, p->table->name, bytes / size);
+        printf("%u\t%s\t%.0f", size, p->table->name, bytes);
         for (const workload_t *w = workloads + 1; w < workloads + 4; w++) {
             for (uint32_t i = 0; i < 16; i++)
                 random_id(fresh[i], 0);
