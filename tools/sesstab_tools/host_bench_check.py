@@ -3,8 +3,8 @@
     python -m sesstab_tools.host_bench_check [--baseline]
 
 Compares with tools/bench/baseline.json, which --baseline rewrites. The same compiler makes the same code, so
-5 % are a change of ours. Another compiler's counts cannot be compared; then the ratio to the floor's is, which
-is compiled beside it, and is allowed 25 %.
+5 % more is a change of ours. Another compiler's counts cannot be compared; then their ratio to those of the
+floor is, which is compiled beside it, and is allowed 25 %.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What host_bench measured, as plots: time against size, a panel for each workload, both axes logarithmic.
 
-matplotlib draws them: tools/setup/peers.sh gets it (pip's extra `bench`).
+matplotlib draws them: tools/setup/plots.sh gets it (pip's extra `bench`).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def plot(results: dict[str, Any], folder: Path) -> list[Path]:
         matplotlib.use("Agg")
         from matplotlib import pyplot
     except ImportError:
-        raise BoardError("no matplotlib for the plots: tools/setup/peers.sh gets it") from None
+        raise BoardError("no matplotlib for the plots: tools/setup/plots.sh gets it") from None
     # Text stays text, and the same figures make the same file.
     matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "sesstab", "font.size": 9})
     made = []

@@ -78,9 +78,3 @@ package mbedtls-2.28 libmbedtls-dev
 package openssl libssl-dev
 mbedtls
 wolfssl
-
-# What draws the plots.
-"$root/tools/setup/venv.sh"
-"$root/.venv/bin/python" -c 'import matplotlib' 2>/dev/null ||
-    "$root/.venv/bin/pip" install --quiet --disable-pip-version-check -c "$root/tools/constraints.txt" \
-        -e "$root[bench]" >"$build/pip.log" 2>&1 || fail "pip could not install matplotlib; see $build/pip.log"
