@@ -41,6 +41,8 @@ typedef struct {
     double fill_ns;   /* how long that took, a session */
     session_id *live; /* a ring of the newest `size` ids added */
     uint32_t newest;
+    session_id **kept; /* those of them that an inexact table still has */
+    uint32_t kept_count;
     uint32_t seconds; /* its own clock: a second passes with each session that it gets, not with the others' */
     uint32_t batch; /* operations a round */
     double spent, samples[ROUNDS_MAX];
@@ -222,6 +224,7 @@ static int fill(player_t *p, const workload_t *w)
 {
     operation_t add = w->operation == do_mixed_inserts ? do_mixed_inserts : do_inserts;
     p->ready = 0;
+    p->kept_count = 0;
     seconds = p->seconds;
     if (p->too_slow || !p->table->init(size))
         return 0;
@@ -246,24 +249,32 @@ static int fill(player_t *p, const workload_t *w)
     return 1;
 }
 
-/* Chooses what the operation is done with; all random, all the same for all tables where they hold the same. */
+static void find_kept(player_t *p)
+{
+    for (uint32_t i = 0; i < size; i++)
+        if (p->table->exact || p->table->get((const uint8_t *)p->live[i]))
+            p->kept[p->kept_count++] = &p->live[i];
+}
+
+/* Chooses what the operation is done with. */
 static void choose_keys(player_t *p, const workload_t *w, uint32_t n)
 {
     seconds = p->seconds;
+    if (w->keys == LIVE && !p->kept_count)
+        find_kept(p);
     for (uint32_t i = 0; i < n; i++) {
         session_id *key = &fresh[i];
         if (w->keys == EXPIRED)
             key = &p->live[i];
         else if (w->keys == LIVE)
-            do
-                key = &p->live[random_word() % size];
-            while (!p->table->exact && !p->table->get((const uint8_t *)*key));
+            key = p->kept[random_word() % p->kept_count];
         memcpy(p->keys[i], *key, TABLE_ID_SIZE);
     }
 }
 
 static void remember(player_t *p, uint32_t n)
 {
+    p->kept_count = 0;
     for (uint32_t i = 0; i < n; i++) {
         p->newest = p->newest + 1 == size ? 0 : p->newest + 1;
         memcpy(p->live[p->newest], p->keys[i], TABLE_ID_SIZE);
@@ -506,7 +517,8 @@ int main(int argc, char **argv)
         players[i].table = tables[i];
         players[i].live = calloc(TABLE_SESSIONS_MAX, sizeof(session_id));
         players[i].seconds = TABLE_TIMEOUT;
-        if (!players[i].live)
+        players[i].kept = calloc(TABLE_SESSIONS_MAX, sizeof(session_id *));
+        if (!players[i].live || !players[i].kept)
             fail("out of memory", "ids");
     }
     seconds = TABLE_TIMEOUT;

@@ -215,26 +215,33 @@ def measure(root: Path, sizes: Sequence[int] = SIZES, rounds: int = ROUNDS) -> d
     }
 
 
-def main() -> int:
+def report(root: Path, sizes: Sequence[int] = SIZES, rounds: int = ROUNDS, write: bool = False) -> str:
+    """Measures, and puts host.json, host.md and the plots into dist/bench/. Returns the tables, in Markdown for
+    docs/performance.md; with `write` the plots go into docs/, too."""
     from .host_bench_page import markdown
     from .host_bench_plots import plot
 
+    target = root / "dist" / "bench"
+    target.mkdir(parents=True, exist_ok=True)
+    results = measure(root, sizes, rounds)
+    (target / "host.json").write_text(json.dumps(results, indent=1) + "\n")
+    (target / "host.md").write_text(markdown(results) + "\n")
+    plot(results, target, ("svg", "png"))
+    if write:
+        plot(results, root / "docs", ("svg",))
+    return markdown(results)
+
+
+def main() -> int:
     parser = argparse.ArgumentParser(description="Measures the C core's table beside its peers'.")
     parser.add_argument("sizes", nargs="*", type=int, metavar="size", help="sessions, 2 to 65534")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="3 to 200")
     arguments = parser.parse_args()
-    root = find_root()
-    target = root / "dist" / "bench"
-    target.mkdir(parents=True, exist_ok=True)
     try:
-        results = measure(root, arguments.sizes or SIZES, arguments.rounds)
-        (target / "host.json").write_text(json.dumps(results, indent=1) + "\n")
-        (target / "host.md").write_text(markdown(results) + "\n")
-        plot(results, target)
+        print(report(find_root(), arguments.sizes or SIZES, arguments.rounds))
     except (OSError, BoardError) as error:
         print(f"sesstab: {error}", file=sys.stderr)
         return 1
-    print(markdown(results))
     return 0
 
 

@@ -88,24 +88,29 @@ def markdown(results: dict[str, Any]) -> str:
         grid(time, HOSTILE, hostile_sizes, there),
         f"Instructions per operation on {results['machine']}, {results['compiler']}, -O2:",
         grid(count, counted, counted_sizes, there),
-        f"Memory, and calls of malloc and the like, with {COUNT_SIZE} sessions:",
-        memory(results["memory"], there),
+        "Memory, and calls of malloc and the like per operation:",
+        memory_grid(results["memory"], there, dash),
         "; ".join(f"({letter(i)}) {note}" for i, note in enumerate(notes)) + "." if notes else "",
     ]
     return "\n\n".join(part for part in parts if part)
 
 
-COUNT_SIZE = 1024
-
-
-def memory(results: Iterable[dict[str, Any]], there: Sequence[str]) -> str:
-    at_size = {r["table"]: r for r in results if r["size"] == COUNT_SIZE}
+def memory_grid(results: Sequence[dict[str, Any]], columns: Sequence[str], dash: Row) -> str:
+    by_table = {(r["size"], r["table"]): r for r in results}
+    sizes = sorted({r["size"] for r in results})
+    calls = ("insert when full", "hit", "miss")
     rows = []
-    for table in there:
-        if table in at_size:
-            calls = [f"{at_size[table]['allocations'][w]:g}" for w in ("insert when full", "hit", "miss")]
-            rows.append([table, number(at_size[table]["bytes"]), *calls])
-    return lines(["table", "bytes a session", "allocations: insert when full", "hit", "miss"], rows)
+    for table in columns:
+        cells = [
+            number(by_table[size, table]["bytes"])
+            if (size, table) in by_table
+            else dash(size, "memory", table)
+            for size in sizes
+        ]
+        allocations: dict[str, float] = next((r["allocations"] for r in results if r["table"] == table), {})
+        rows.append([table, *cells, *(f"{allocations.get(call, 0):g}" for call in calls)])
+    bytes_heads = [f"bytes a session, of {size}" for size in sizes]
+    return lines(["table", *bytes_heads, *(f"allocations, {call}" for call in calls)], rows)
 
 
 def grid(cell: Row, workloads: Sequence[str], sizes: Iterable[int], columns: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ matplotlib draws them: tools/setup/plots.sh gets it (pip's extra `bench`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,13 @@ LOOKS = {
     "linear scan": ("#56B4E9", "X"),
     FLOOR: ("#999999", "."),
 }
-FIGURES = {"host-usual": (USUAL, 2), "host-hostile": (HOSTILE, 2)}  # name: panels, columns
+ALIKE = tuple(workload for workload in HOSTILE if workload.endswith("alike"))
+TIMES = tuple(workload for workload in HOSTILE if workload not in ALIKE)
+FIGURES = {"host-usual": USUAL, "host-alike": ALIKE, "host-time": TIMES}  # name: panels, four each
 
 
-def plot(results: dict[str, Any], folder: Path) -> list[Path]:
-    """Draws host-usual and host-hostile into `folder`, each as .svg and .png."""
+def plot(results: dict[str, Any], folder: Path, kinds: Sequence[str]) -> list[Path]:
+    """Draws all figures into `folder`, each in all kinds of files."""
     try:
         import matplotlib
 
@@ -39,24 +42,22 @@ def plot(results: dict[str, Any], folder: Path) -> list[Path]:
     # Text stays text, and the same figures make the same file.
     matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "sesstab", "font.size": 9})
     made = []
-    for name, (workloads, columns) in FIGURES.items():
-        figure = draw(pyplot, results, workloads, columns)
-        for kind in ("svg", "png"):
+    for name, workloads in FIGURES.items():
+        figure = draw(pyplot, results, workloads)
+        for kind in kinds:
             target = folder / f"{name}.{kind}"
-            metadata = {"Date": None} if kind == "svg" else None
-            figure.savefig(target, dpi=120, metadata=metadata)
+            figure.savefig(target, dpi=120, metadata={"Date": None} if kind == "svg" else None)
+            if kind == "svg":
+                target.write_text(smaller(target.read_text()))
             made.append(target)
         pyplot.close(figure)
     return made
 
 
-def draw(pyplot: Any, results: dict[str, Any], workloads: Sequence[str], columns: int) -> Any:
+def draw(pyplot: Any, results: dict[str, Any], workloads: Sequence[str]) -> Any:
     times = {(r["size"], r["workload"], r["table"]): r["ns"] for r in results["times"]}
     sizes = sorted({size for size, _, _ in times})
-    rows = -(-len(workloads) // columns)
-    figure, panels = pyplot.subplots(
-        rows, columns, figsize=(9, 2.9 * rows + 0.9), sharex=True, layout="constrained", squeeze=False
-    )
+    figure, panels = pyplot.subplots(2, 2, figsize=(9, 6.7), sharex=True, sharey=True, layout="constrained")
     lines: dict[str, Any] = {}
     for panel, workload in zip(panels.flat, workloads, strict=True):
         for table in TABLES:
@@ -66,16 +67,30 @@ def draw(pyplot: Any, results: dict[str, Any], workloads: Sequence[str], columns
         panel.set_xscale("log", base=2)
         panel.set_yscale("log")
         panel.set_xticks(sizes, [str(size) for size in sizes])
+        panel.yaxis.set_major_formatter(lambda value, _: duration(value))
         panel.minorticks_off()
         panel.grid(True, color="#dddddd", linewidth=0.6)
         panel.set_title(workload, loc="left")
     for panel in panels[:, 0]:
-        panel.set_ylabel("ns per operation")
+        panel.set_ylabel("time per operation")
     for panel in panels[-1]:
         panel.set_xlabel("sessions")
     order = [table for table in TABLES if table in lines]
     figure.legend([lines[t] for t in order], order, loc="outside upper center", ncols=len(order), fontsize=8)
     return figure
+
+
+def duration(ns: float) -> str:
+    for unit, name in ((1e6, "ms"), (1e3, "µs")):
+        if ns >= unit:
+            return f"{ns / unit:g} {name}"
+    return f"{ns:g} ns"
+
+
+def smaller(svg: str) -> str:
+    """Half the size: no six digits after the point, no indentation."""
+    svg = re.sub(r"(\.\d)\d+", r"\1", svg)
+    return re.sub(r"\n\s*", "\n", svg)
 
 
 def line(panel: Any, table: str, sizes: Sequence[int], times: Sequence[dict[str, float]]) -> Any:
