@@ -193,6 +193,12 @@ def summary(samples: dict[Key, list[float]]) -> list[dict[str, Any]]:
     return results
 
 
+def versions(root: Path) -> dict[str, str]:
+    """Of the peers' libraries."""
+    libraries = {table.library for table in tables(root) if table.library}
+    return {library.name: (library / "version").read_text().strip() for library in sorted(libraries)}
+
+
 def compiler() -> str:
     return run(["gcc", "--version"]).splitlines()[0]
 
@@ -206,6 +212,7 @@ def measure(root: Path, sizes: Sequence[int] = SIZES, rounds: int = ROUNDS) -> d
     return {
         "compiler": compiler(),
         "machine": platform.machine(),
+        "versions": versions(root),
         "times": summary(measure_times(program, sizes, rounds)),
         "instructions": [
             {"size": size, "workload": workload, "table": table, "count": count}
@@ -216,8 +223,8 @@ def measure(root: Path, sizes: Sequence[int] = SIZES, rounds: int = ROUNDS) -> d
 
 
 def report(root: Path, sizes: Sequence[int] = SIZES, rounds: int = ROUNDS, write: bool = False) -> str:
-    """Measures, and puts host.json, host.md and the plots into dist/bench/. Returns the tables, in Markdown for
-    docs/performance.md; with `write` the plots go into docs/, too."""
+    """Measures, and puts host.json, host.md and the plots into dist/bench/; with `write` the plots go into
+    docs/, too. Returns the tables, in Markdown for docs/performance.md."""
     from .host_bench_page import markdown
     from .host_bench_plots import plot
 

@@ -79,7 +79,9 @@ def markdown(results: dict[str, Any]) -> str:
     counted = [w for w in USUAL + HOSTILE if any(w == workload for _, workload, _ in counts)]
     hostile_sizes = [size for size in HOSTILE_SIZES if size in sizes] or sizes
     rounds = max(r["rounds"] for r in results["times"])
+    names = (f"{name.split('-')[0]} {version}" for name, version in results["versions"].items())
     parts = [
+        f"The peers are {', '.join(names)}.",
         f"Nanoseconds per operation, the minimum of {rounds} rounds; of ours the median and quartiles, too:",
         grid(time_and_spread, USUAL, sizes, there),
         "How many times our time they take, round by round, the median and quartiles:",

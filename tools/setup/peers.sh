@@ -1,8 +1,8 @@
 #!/bin/sh
 # The libraries whose session tables `make bench` compares ours with, under build/peers, nothing installed: Debian
 # bookworm's packages of BearSSL, Mbed TLS 2.28 and OpenSSL; Mbed TLS 3.6 compiled from the source that MicroPython
-# builds with; and wolfSSL compiled from Debian's source, since the package keeps 33 sessions of 37 KB. About two
-# minutes, once.
+# builds with; and wolfSSL compiled from Debian's source, since the package keeps 33 sessions of 37 KB. Half a minute,
+# once.
 . "$(dirname "$0")/common.sh"
 . "$(dirname "$0")/private_apt.sh"
 
@@ -21,7 +21,10 @@ package() {
     new=$peers/$name.new
     rm -rf "$new" && mkdir -p "$new/deb" "$new/lib"
     (cd "$new/deb" && apt_in bookworm download "$@") || fail "could not fetch $*"
-    for file in "$new"/deb/*.deb; do dpkg -x "$file" "$new"; done
+    for file in "$new"/deb/*.deb; do
+        dpkg -x "$file" "$new"
+        dpkg-deb -f "$file" Version >"$new/version"
+    done
     mv "$new/usr/include" "$new/include"
     mv "$new"/usr/lib/*-linux-gnu/*.a "$new/lib"
     for folder in "$new"/include/*-linux-gnu; do # configuration that differs between architectures
@@ -44,11 +47,12 @@ mbedtls() {
     [ -f "$peers/mbedtls-3.6/lib/libmbedtls.a" ] && return
     "$root/tools/setup/sources.sh" micropython mbedtls
     source=$build/src/micropython/lib/mbedtls new=$peers/mbedtls-3.6.new
-    say "compiling Mbed TLS 3.6, about a minute"
+    say "compiling Mbed TLS 3.6"
     rm -rf "$new" && mkdir -p "$new/lib" "$new/o"
     compile "$new/o" "-I$source/include -I$source/library" "$source"/library/*.c
     ar rcs "$new/lib/libmbedtls.a" "$new"/o/*.o
     ln -s "$source/include" "$new/include"
+    sed -n 's/^#define MBEDTLS_VERSION_STRING  *"\(.*\)"/\1/p' "$source/include/mbedtls/build_info.h" >"$new/version"
     mv "$new" "$peers/mbedtls-3.6"
 }
 
@@ -57,10 +61,11 @@ wolfssl() {
     [ -f "$peers/wolfssl/lib/libwolfssl.a" ] && return
     private_apt bookworm
     new=$peers/wolfssl.new
-    say "fetching wolfSSL's source from Debian and compiling it, about a minute"
+    say "fetching wolfSSL's source from Debian and compiling it"
     rm -rf "$new" && mkdir -p "$new/lib" "$new/o" "$new/deb" "$new/include"
     (cd "$new/deb" && apt_in bookworm source --download-only wolfssl) || fail "could not fetch wolfSSL's source"
     tar -xf "$new"/deb/wolfssl_*.orig.tar.gz -C "$new/include" --strip-components=1
+    sed -n 's/^Version: //p' "$new"/deb/*.dsc | head -n 1 >"$new/version"
     rm -rf "$new/deb"
     flags="-DWOLFSSL_USER_SETTINGS -I$bench/wolfssl -I$new/include"
     compile "$new/o" "$flags" "$new"/include/src/*.c "$new"/include/wolfcrypt/src/*.c
