@@ -341,7 +341,10 @@ static mp_obj_t table_make_new(const mp_obj_type_t *type, size_t n_args, size_t 
 static mp_obj_t table_size_of(size_t n_pos, const mp_obj_t *pos, mp_map_t *kw) {
     PARSE(1, MP_QSTR_capacity, MP_QSTR_spare, MP_QSTR_data_size);
     mp_obj_t word_max = mp_obj_new_int_from_uint(UINT32_MAX);
-    uint32_t size[3] = {0, 2, DEFAULT_DATA_SIZE};
+    uint32_t size[3]; // not initialised from an array of constants: a dynamic module has no memcpy for that
+    size[0] = 0;
+    size[1] = 2;
+    size[2] = DEFAULT_DATA_SIZE;
     for (size_t i = 0; i < 3; i++) {
         if (GIVEN(i) && int_arg(word_max, value[i].u_obj, &size[i]) != 0) {
             size[0] = 0;
