@@ -13,7 +13,6 @@
 #if defined(QEMU_SOC_MPS2)
 
 #define SERIAL_IRQ 0
-#define SYSTICK_HZ 25000000
 
 #define TIMER_CONTROL REGISTER(0x40000000)
 #define TIMER_VALUE REGISTER(0x40000004) /* counts down */
@@ -55,7 +54,6 @@ void machine_write(uint8_t byte) {
 #elif defined(QEMU_SOC_NRF51)
 
 #define SERIAL_IRQ 2
-#define SYSTICK_HZ 64000000 /* QEMU's; the chip has 16 MHz */
 
 #define TIMER_START REGISTER(0x40008000)
 #define TIMER_CAPTURE REGISTER(0x40008040)
@@ -180,7 +178,7 @@ void machine_restart(void) {
 #define AIRCR_RESET 0x05fa0004
 
 void machine_sleep(uint64_t ticks, bool input) {
-    uint64_t count = MIN(ticks, NAP) * (SYSTICK_HZ / CLOCK_HZ);
+    uint64_t count = MIN(ticks, NAP); /* SysTick counts at CLOCK_HZ on both */
     __asm__ volatile ("cpsid i" ::: "memory");
     SYSTICK_RELOAD = MAX(1, MIN(count, SYSTICK_MAX));
     SYSTICK_VALUE = 0;
