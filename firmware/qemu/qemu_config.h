@@ -18,7 +18,7 @@
 #define MICROPY_EPOCH_IS_1970 (1)
 #define MICROPY_PY_TIME_GMTIME_LOCALTIME_MKTIME (1)
 #define MICROPY_PY_TIME_TIME_TIME_NS (1)
-#define MICROPY_PY_TIME_INCLUDEFILE "time_part.c"
+#define MICROPY_PY_TIME_INCLUDEFILE "../qemu_xtensa/time_part.c"
 #define MICROPY_PY_OS_INCLUDEFILE "os_part.c"
 #define MICROPY_PY_OS_UNAME (1)
 #define MICROPY_PY_OS_URANDOM (1)

@@ -203,5 +203,5 @@ class QemuBoard:
             status = "none"
         self._errors.seek(0)
         lines = [line for line in self._errors.read().decode(errors="replace").splitlines() if line.strip()]
-        words = lines[-1] if lines else "without a word"
+        words = next((line for line in lines if "qemu" in line), lines[-1] if lines else "without a word")
         return BoardError(f"port {self.port}: QEMU ended, status {status}: {words}")
