@@ -113,52 +113,6 @@ def test_wrong_usage_is_status_2() -> None:
     assert sesstab("exec").returncode == 2
 
 
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    """A repository with a small library."""
-    package = tmp_path / "lib" / "sesstab"
-    package.mkdir(parents=True)
-    (package / "__init__.py").write_text("ENGINE = 'pure'\n")
-    (package / "pure.py").write_text("#" * 5000)
-    return tmp_path
-
-
-def sent(done: subprocess.CompletedProcess[str]) -> list[str]:
-    assert done.returncode == 0, done.stderr
-    return [line.split()[0] for line in done.stdout.splitlines() if line.startswith("lib/")]
-
-
-def test_deploying_twice_sends_nothing_the_second_time(virtual_board: VirtualBoard, repository: Path) -> None:
-    deploy = ["deploy", "--port", virtual_board.port, "--root", str(repository)]
-    assert sent(sesstab(*deploy)) == ["lib/sesstab/__init__.py", "lib/sesstab/pure.py"]
-    second = sesstab(*deploy)
-    assert sent(second) == []
-    assert "dist/natmod/x64_6.3/_sesstab.mpy is missing: make natmod" in second.stdout
-    assert (virtual_board.files / "lib/sesstab/pure.py").read_text() == "#" * 5000
-
-
-def test_deploy_sends_what_changed_and_no_more(virtual_board: VirtualBoard, repository: Path) -> None:
-    deploy = ["deploy", "--port", virtual_board.port, "--root", str(repository)]
-    sesstab(*deploy)
-    (virtual_board.files / "lib/sesstab/pure.py").write_text("damaged")
-    assert sent(sesstab(*deploy)) == ["lib/sesstab/pure.py"]
-
-
-def test_deploy_chooses_the_native_module_and_removes_one_that_is_not_wanted(
-    virtual_board: VirtualBoard, repository: Path
-) -> None:
-    module = repository / "dist" / "natmod" / "x64_6.3" / "_sesstab.mpy"
-    module.parent.mkdir(parents=True)
-    module.write_bytes(b"M\x06")
-    deploy = ["deploy", "--port", virtual_board.port, "--root", str(repository)]
-    done = sesstab(*deploy)
-    assert "lib/_sesstab.mpy" in sent(done)
-    assert "native (dist/natmod/x64_6.3/_sesstab.mpy)" in done.stdout
-    done = sesstab(*deploy, "--pure")
-    assert "removed    lib/_sesstab.mpy" in done.stdout
-    assert not (virtual_board.files / "lib/_sesstab.mpy").exists()
-
-
 @contextmanager
 def emulated(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     command = [*COMMAND, "emulate", *arguments]

@@ -6,13 +6,16 @@ import ast
 import binascii
 import hashlib
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from .errors import DeployError
+from .errors import DeployError, DeviceException
 from .repl import Board
 
 _CHUNK = 1020  # bytes a step: with base64 and the code around it, about 1.5 KB of the board's memory
+
+TEMPORARY = ".new"
+"""Ends the name of a file that is still being written."""
 
 _HASH = """
 def _hash(path):
@@ -29,6 +32,19 @@ def _hash(path):
         digest.update(memoryview(block)[:size])
     file.close()
     return binascii.hexlify(digest.digest()).decode()
+"""
+_COPY = """
+def _copy(old, new):
+    source, target, block = open(old, "rb"), open(new, "wb"), bytearray(512)
+    while True:
+        size = source.readinto(block)
+        if not size:
+            break
+        target.write(memoryview(block)[:size])
+    source.close()
+    target.close()
+_copy({old!r}, {new!r})
+del _copy
 """
 _MKDIR = """
 import os
@@ -54,6 +70,30 @@ import os
 print([(e[0], e[1], os.stat({path!r} + "/" + e[0])[6]) for e in os.ilistdir({path!r})])
 """
 _FOLDER = 0x4000
+_ENOSPC = "28"
+_REMOVE_ALL = """
+import os
+def _remove(path):
+    try:
+        is_folder = os.stat(path)[0] & 0x4000
+    except OSError:
+        return
+    if not is_folder:
+        return os.remove(path)
+    for entry in list(os.ilistdir(path)):
+        _remove(path + "/" + entry[0])
+    os.rmdir(path)
+_remove({path!r})
+del _remove
+"""
+_EXISTS = """
+import os
+try:
+    os.stat({path!r})
+    print(1)
+except OSError:
+    print(0)
+"""
 _REMOVE = """
 import os
 try:
@@ -61,6 +101,18 @@ try:
     print(1)
 except OSError:
     print(0)
+"""
+
+
+# After a write without room, what is open has still to be closed.
+_GIVE_UP = """
+import os
+for _step in ("_file.close()", "os.remove({path!r})"):
+    try:
+        exec(_step)
+    except (OSError, NameError):
+        pass
+del _step
 """
 
 
@@ -87,17 +139,11 @@ class Files:
 
     def put(self, path: str, data: bytes) -> None:
         """Writes a file: under a temporary name first, checked, then renamed."""
-        temporary = path + ".new"
-        self._run(f"from binascii import a2b_base64 as _decode\n_file = open({temporary!r}, 'wb')")
-        for start in range(0, len(data), _CHUNK):
-            text = binascii.b2a_base64(data[start : start + _CHUNK], newline=False)
-            self._run(f"_file.write(_decode({text!r}))")
-        self._run("_file.close()\ndel _file, _decode")
-        if self.sha256([temporary])[temporary] != hashlib.sha256(data).hexdigest():
-            raise DeployError(
-                f"port {self._board.port}: {temporary} is not what was sent; is the board's storage full?"
-            )
-        self.rename(temporary, path)
+        self._replace(path, data, self._write)
+
+    def copy(self, old: str, path: str, data: bytes) -> None:
+        """As put(), from the file `old` on the board, which holds the same `data`."""
+        self._replace(path, data, lambda temporary, _: self._run(_COPY.format(old=old, new=temporary)))
 
     def mkdirs(self, path: str) -> None:
         """Makes a folder and those above it, as far as they are missing."""
@@ -112,15 +158,48 @@ class Files:
         """Renames a file, replacing another one."""
         self._run(_RENAME.format(old=old, new=new))
 
+    def exists(self, path: str) -> bool:
+        """Whether there is a file or a folder."""
+        return self._run(_EXISTS.format(path=path)).strip() == "1"
+
     def remove(self, path: str) -> bool:
         """Removes a file. False when there was none."""
         return self._run(_REMOVE.format(path=path)).strip() == "1"
+
+    def remove_all(self, path: str) -> None:
+        """Removes a file or a folder with all in it, if there is one."""
+        self._run(_REMOVE_ALL.format(path=path))
 
     def listing(self, path: str = ".") -> list[Entry]:
         """What a folder holds, by name."""
         text = self._run(_LISTING.format(path=path))
         entries = [Entry(name, kind == _FOLDER, size) for name, kind, size in ast.literal_eval(text)]
         return sorted(entry._replace(size=0) if entry.is_folder else entry for entry in entries)
+
+    def _replace(self, path: str, data: bytes, write: Callable[[str, bytes], object]) -> None:
+        temporary = path + TEMPORARY
+        try:
+            write(temporary, data)
+        except DeviceException as error:
+            if error.type_name != "OSError" or _ENOSPC not in error.last_line:
+                raise
+            self._run(_GIVE_UP.format(path=temporary))
+            raise DeployError(
+                f"port {self._board.port}: no room on the board for {path} ({len(data)} bytes); "
+                "remove files from it"
+            ) from error
+        if self.sha256([temporary])[temporary] != hashlib.sha256(data).hexdigest():
+            raise DeployError(
+                f"port {self._board.port}: {temporary} is not what was sent; is the board's storage full?"
+            )
+        self.rename(temporary, path)
+
+    def _write(self, path: str, data: bytes) -> None:
+        self._run(f"from binascii import a2b_base64 as _decode\n_file = open({path!r}, 'wb')")
+        for start in range(0, len(data), _CHUNK):
+            text = binascii.b2a_base64(data[start : start + _CHUNK], newline=False)
+            self._run(f"_file.write(_decode({text!r}))")
+        self._run("_file.close()\ndel _file, _decode")
 
     def _run(self, code: str) -> str:
         return self._board.exec(code, self._timeout).decode(errors="replace")

@@ -31,6 +31,7 @@ Port = Annotated[
 Root = Annotated[
     str | None, typer.Option("--root", envvar="SESSTAB_ROOT", help="The repository, where lib/ is.")
 ]
+Json = Annotated[bool, typer.Option("--json", help="The result as JSON, for scripts.")]
 Timeout = Annotated[
     float | None, typer.Option("--timeout", help="Seconds that the code may run. Default: no limit.")
 ]
