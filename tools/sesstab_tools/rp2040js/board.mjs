@@ -1,6 +1,6 @@
-// A Raspberry Pi Pico in rp2040js, its USB serial port on a pty. Started by rp2040.py.
+// A Raspberry Pi Pico in rp2040js, its USB serial port on a pty, and its UART0 on another. Started by rp2040.py.
 //
-// On stdin comes a line of JSON, {library, bootrom, image, flash, size, pty}, then commands, a word a line. Each is answered
+// On stdin comes a line of JSON, {library, bootrom, image, flash, size, pty, uart}, then commands, a word a line. Each is answered
 // by a line of JSON on stdout, "reset" and "prompt" when the board has printed its prompt. The end of stdin ends the
 // emulator, so it does not outlive its parent.
 //
@@ -14,6 +14,7 @@ import readline from 'node:readline';
 import { makeRunner } from './core.mjs';
 import { attachEntropy } from './entropy.mjs';
 import { attachFlash } from './flash.mjs';
+import { UartHost } from './uart.mjs';
 import { UsbHost } from './usb.mjs';
 
 const lines = readline.createInterface({ input: process.stdin })[Symbol.asyncIterator]();
@@ -29,17 +30,58 @@ const SHORT = 1e6; // nanoseconds; a wait shorter than that is not worth a timer
 const BUFFER = 16384; // bytes held for a side that does not take them; then the other has to wait
 const PROMPT = '>>> ';
 
+/** A pty, and what carries its bytes to and from the board: an object with send(bytes) and pending. */
+class Port {
+  constructor(pty, onChange) {
+    this.pty = pty;
+    this.onChange = onChange; // there are bytes for the board, or there is room for its own
+    this.host = null;
+    this.output = []; // chunks for the pty
+    this.writing = false;
+    this.reading = false;
+  }
+
+  get full() {
+    return this.output.reduce((sum, chunk) => sum + chunk.length, 0) > BUFFER;
+  }
+
+  flush() {
+    if (this.writing || !this.output.length) return;
+    this.writing = true;
+    const bytes = Buffer.concat(this.output.splice(0));
+    fs.write(this.pty, bytes, (error, written) => {
+      if (error) throw error;
+      this.writing = false;
+      if (written < bytes.length) this.output.unshift(bytes.subarray(written));
+      this.flush();
+      this.onChange();
+    });
+  }
+
+  read() {
+    if (this.reading || this.host.pending > BUFFER) return;
+    this.reading = true;
+    const buffer = Buffer.alloc(4096);
+    fs.read(this.pty, buffer, 0, buffer.length, null, (error, size) => {
+      if (error) throw error;
+      this.reading = false;
+      this.host.send(buffer.subarray(0, size));
+      this.read();
+      this.onChange();
+    });
+  }
+}
+
 class Board {
   constructor(image, saved) {
     this.memory = new Uint8Array(options.size).fill(0xff);
     if (saved) this.memory.set(saved.subarray(0, options.size));
     this.memory.set(image);
     this.earlier = { cycles: 0, nanoseconds: 0 }; // before the last reset
-    this.output = []; // chunks for the pty
-    this.writing = false;
-    this.reading = false;
+    const ptys = options.uart === null ? [options.pty] : [options.pty, options.uart];
+    this.ports = ptys.map((pty) => new Port(pty, () => this.schedule()));
     this.start();
-    this.read();
+    for (const port of this.ports) port.read();
   }
 
   // The chip
@@ -66,7 +108,9 @@ class Board {
     this.prompted = false;
     this.onPrompt = null;
     this.execute = makeRunner(mcu, () => this.restart !== null);
-    this.usb = new UsbHost(mcu, USBCDC, (bytes) => this.print(bytes));
+    const [usb, uart] = this.ports;
+    usb.host = new UsbHost(mcu, USBCDC, (bytes) => this.print(bytes));
+    if (uart) uart.host = new UartHost(mcu, (bytes) => uart.output.push(bytes));
     mcu.core.PC = XIP;
     this.schedule();
   }
@@ -93,7 +137,7 @@ class Board {
   /** Runs the core for a slice, or until it waits. */
   run() {
     this.scheduled = null;
-    if (this.full) return; // until the pty takes bytes
+    if (this.ports.some((port) => port.full)) return; // until the pty takes bytes
     this.wake();
     const { clock } = this;
     const { core } = this.mcu;
@@ -111,8 +155,10 @@ class Board {
       clock.tick(wait);
     }
     if (this.restart) this.reset(this.restart.reason, this.restart.scratchData);
-    this.flush();
-    this.read();
+    for (const port of this.ports) {
+      port.flush();
+      port.read();
+    }
     if (!this.sleeping) this.schedule();
   }
 
@@ -130,14 +176,8 @@ class Board {
     this.clock.tick(Math.min(Number(process.hrtime.bigint() - since), nanoseconds));
   }
 
-  // The pty
-
-  get full() {
-    return this.output.reduce((sum, chunk) => sum + chunk.length, 0) > BUFFER;
-  }
-
   print(bytes) {
-    this.output.push(bytes);
+    this.ports[0].output.push(bytes);
     this.tail = (this.tail + Buffer.from(bytes).toString('latin1')).slice(-PROMPT.length);
     if (this.tail === PROMPT) {
       this.prompted = true;
@@ -151,32 +191,6 @@ class Board {
     if (this.prompted) callback();
     else this.onPrompt = callback;
   }
-
-  flush() {
-    if (this.writing || !this.output.length) return;
-    this.writing = true;
-    const bytes = Buffer.concat(this.output.splice(0));
-    fs.write(options.pty, bytes, (error, written) => {
-      if (error) throw error;
-      this.writing = false;
-      if (written < bytes.length) this.output.unshift(bytes.subarray(written));
-      this.flush();
-      this.schedule();
-    });
-  }
-
-  read() {
-    if (this.reading || this.usb.pending > BUFFER) return;
-    this.reading = true;
-    const buffer = Buffer.alloc(4096);
-    fs.read(options.pty, buffer, 0, buffer.length, null, (error, size) => {
-      if (error) throw error;
-      this.reading = false;
-      this.usb.send(buffer.subarray(0, size));
-      this.schedule();
-      this.read();
-    });
-  }
 }
 
 function answer(values = {}) {
@@ -188,7 +202,7 @@ const board = new Board(Buffer.from(options.image, 'base64'), saved);
 const commands = {
   prompt: () => board.whenPrompted(answer),
   reset: () => {
-    board.output = [];
+    for (const port of board.ports) port.output = [];
     board.reset();
     board.whenPrompted(answer);
   },
