@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from ..errors import BoardError, DeviceException
-from . import deploy, emulate, execute, repl, test  # noqa: F401  (each adds its command)
+from . import boards, deploy, emulate, execute, repl, test  # noqa: F401  (each adds its command)
 from .app import app
 
 

@@ -1,0 +1,117 @@
+"""sesstab boards: what is plugged in, and what could be."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from serial.tools import list_ports  # type: ignore[import-untyped]
+
+from ..boards import BoardSpec, EsptoolFlash, Uf2Flash, all_boards
+from ..deploy import find_root
+from ..errors import BoardError
+from ..repl import Board
+from .app import app
+from .options import Json, Root
+
+_EXAMPLES = "Examples: sesstab boards -- sesstab boards --probe --json -- sesstab boards --known"
+_PROBE_TIME = 3.0
+
+# What a program on the board has loaded stays as it is.
+_ASK = """
+def ask():
+    import sys
+
+    loaded = list(sys.modules)
+    try:
+        import sesstab
+        found = (getattr(sesstab, "__version__", "?"), getattr(sesstab, "ENGINE", "?"))
+    except Exception:
+        found = None
+    for name in list(sys.modules):
+        if name not in loaded and name.split(".")[0] in ("sesstab", "_sesstab"):
+            del sys.modules[name]
+    version = ".".join(str(part) for part in sys.implementation[1] if part != "")
+    return (sys.implementation[0], version, getattr(sys.implementation, "_machine", sys.platform), found)
+"""
+
+
+@app.command("boards", epilog=_EXAMPLES)
+def boards(
+    known: Annotated[
+        bool, typer.Option("--known", help="List the boards that sesstab can build for, flash or emulate.")
+    ] = False,
+    probe: Annotated[
+        bool,
+        typer.Option(
+            "--probe", help="Ask each board what runs on it; interrupts the program there (Ctrl-C)."
+        ),
+    ] = False,
+    port: Annotated[
+        list[str] | None, typer.Option("--port", "-p", help="A port besides those on USB (repeatable).")
+    ] = None,
+    root: Root = None,
+    as_json: Json = False,
+) -> None:
+    """Lists the serial ports on USB; with --probe also the firmware and the sesstab on each board.
+
+    Without --probe no port is opened, and no board disturbed.
+    """
+    found = [_known(spec) for spec in all_boards(find_root(root))] if known else _ports(port or [])
+    if probe and not known:
+        for entry in found:
+            entry.update(_probe(entry["port"]))
+    if as_json:
+        print(json.dumps(found))
+    elif found:
+        _show(found)
+    else:
+        print("no serial port on USB; is a board plugged in?")
+
+
+def _known(spec: BoardSpec) -> dict[str, Any]:
+    flash = {Uf2Flash: "UF2", EsptoolFlash: "esptool"}.get(type(spec.flash), "")
+    return {
+        "name": spec.name,
+        "title": spec.title,
+        "chip": spec.chip,
+        "arch": spec.arch,
+        "flash": flash,
+        "emulator": spec.emulator.kind if spec.emulator else "",
+    }
+
+
+def _ports(others: list[str]) -> list[dict[str, Any]]:
+    usb = [
+        {"port": info.device, "usb": f"{info.vid:04x}:{info.pid:04x}", "description": info.description}
+        for info in sorted(list_ports.comports())
+        if info.vid is not None
+    ]
+    listed = [entry["port"] for entry in usb]
+    return usb + [{"port": name, "usb": "", "description": ""} for name in others if name not in listed]
+
+
+def _probe(port: str) -> dict[str, Any]:
+    """What runs on the board; what is wrong, where none answers."""
+    try:
+        with Board.open(port, timeout=_PROBE_TIME) as board:
+            board.exec(_ASK)
+            name, version, machine, sesstab = board.eval("ask()")  # type: ignore[misc]
+            board.exec("del ask")
+    except BoardError as error:
+        return {"firmware": "", "machine": "", "sesstab": "", "engine": "", "error": str(error)}
+    there = dict(zip(("sesstab", "engine"), sesstab or ("", ""), strict=True))
+    return {"firmware": f"{name} {version}", "machine": machine, **there, "error": ""}
+
+
+def _show(found: list[dict[str, Any]]) -> None:
+    table = Table(box=None)
+    columns = [name for name in found[0] if any(entry[name] for entry in found)]
+    for name in columns:
+        table.add_column(name)
+    for entry in found:
+        table.add_row(*(str(entry[name]) for name in columns))
+    Console(soft_wrap=True, highlight=False).print(table)
