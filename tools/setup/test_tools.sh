@@ -8,3 +8,5 @@ need curl curl
 need gnutls-cli gnutls-bin
 need nginx nginx-light
 need chromium chromium
+need fusermount3 fuse3
+"$(dirname "$0")/esp32_image.sh"
