@@ -12,7 +12,7 @@ glue=$root/firmware/qemu
     fail "$board: MicroPython has no ports/qemu/boards/$micropython_board"
 [ -z "$user_module" ] || set -- USER_C_MODULES="$root/firmware" "$@"
 
-clean_build "building MicroPython for $board (about a minute)" "$* $micropython $($gcc -dumpfullversion)" \
+clean_build "building MicroPython for $board (about 15 seconds)" "$* $micropython $($gcc -dumpfullversion)" \
     "$glue/mpconfigboard.mk" "$glue/qemu_config.h" "$glue/manifest.py" \
     "$root/firmware/qemu_xtensa/mbedtls/mbedtls_config_port.h"
 run make -j"$jobs" -C "$micropython/ports/qemu" BOARD="$micropython_board" BOARD_DIR="$glue" BUILD="$objects" "$@"
