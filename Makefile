@@ -5,20 +5,31 @@
 .DELETE_ON_ERROR:
 
 PY := .venv/bin/python
-ARCH ?= x64
-BOARD ?= UNIX
-MPY_DIR := build/src/micropython
 JOBS ?= 2
+# A folder of boards/, and the board's serial port: a device, or any URL of pyserial.
+BOARD ?=
+PORT ?=
+on_port := $(if $(PORT),--port $(PORT))
 
 ##@ Use it
-demo: natmod firmware ## full and resumed TLS handshakes on virtual boards, measured
-	$(PY) -m sesstab_tools.demo $(DEMO)
+demo: venv ## full and resumed TLS handshakes, measured, on virtual boards or on BOARD
+	@tools/setup/board.sh $(or $(BOARD),UNIX)
+	$(PY) -m sesstab_tools.demo $(if $(BOARD),--board $(BOARD)) $(on_port) $(DEMO)
 
-repl: natmod ## a REPL on the board (PORT=..., or a virtual board with PORT=unix)
-	.venv/bin/sesstab repl $(if $(PORT),--port $(PORT))
+firmware: venv ## firmware with sesstab in it, for BOARD (UNIX), into dist/firmware/
+	@JOBS=$(JOBS) tools/setup/firmware.sh $(or $(BOARD),UNIX)
 
-deploy: natmod ## put sesstab onto the board (PORT=...)
-	.venv/bin/sesstab deploy $(if $(PORT),--port $(PORT))
+natmod: venv ## the native module for ARCH (all), into dist/natmod/
+	@tools/setup/natmod.sh $(or $(ARCH),all)
+
+flash: firmware ## put that firmware onto the board (BOARD=..., PORT=... where it has one)
+	.venv/bin/sesstab flash $(BOARD) $(on_port)
+
+deploy: natmod ## put sesstab onto a board with firmware of its own (PORT=...)
+	.venv/bin/sesstab deploy $(on_port)
+
+repl: venv ## a REPL on the board (PORT=..., or PORT=unix, PORT=RPI_PICO and so on for a virtual one)
+	.venv/bin/sesstab repl $(on_port)
 
 ##@ Work on it
 test: setup-test ## everything: lint, types, all tests on all targets
@@ -33,19 +44,12 @@ test-quick: setup-test ## the inner loop: the tests that take no minutes
 bench: setup-test ## measure: handshakes, both engines on the virtual board, the C core beside OpenSSL, sizes
 	$(PY) -m sesstab_tools.bench $(BENCH)
 
-natmod: venv ## the native module for ARCH (x64), into dist/natmod/
-	@tools/setup/sources.sh micropython
-	@$(MAKE) --no-print-directory -f firmware/module/natmod.mk ARCH=$(ARCH) MPY_DIR=$(CURDIR)/$(MPY_DIR) PYTHON=$(CURDIR)/$(PY)
-
-firmware: venv ## firmware with sesstab in it, for BOARD (UNIX), into dist/firmware/
-	@JOBS=$(JOBS) tools/setup/firmware.sh $(BOARD)
-
 lint: venv ## put code into shape
 	.venv/bin/ruff check --fix
 	.venv/bin/ruff format
 
-clean: ## forget what was built (build/download is kept)
-	rm -rf dist $(filter-out build/download build/apt build/src build/arm-gcc,$(wildcard build/*))
+clean: ## forget what was built (what was fetched is kept)
+	rm -rf dist $(filter-out $(addprefix build/,download apt src arm-gcc riscv-gcc xtensa-gcc),$(wildcard build/*))
 
 distclean: ## forget everything that is not in git
 	rm -rf .venv build dist
@@ -53,12 +57,12 @@ distclean: ## forget everything that is not in git
 venv:
 	@tools/setup/venv.sh
 
-setup-test: natmod firmware
+setup-test: natmod
 	@tools/setup/test_tools.sh
-	@tools/setup/arm_gcc.sh
+	@JOBS=$(JOBS) tools/setup/board.sh emulated
 
 help: ## this list
 	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } \
 		/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-.PHONY: demo repl deploy test test-quick bench natmod firmware lint clean distclean venv setup-test help
+.PHONY: demo firmware natmod flash deploy repl test test-quick bench lint clean distclean venv setup-test help

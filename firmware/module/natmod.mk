@@ -20,10 +20,10 @@ TARGET := $(DIST)/$(ARCH)_$(call version,MPY_VERSION).$(call version,MPY_SUB_VER
 
 .PHONY: natmod
 natmod: $(BUILD)/Makefile
-	@$(MAKE) --no-print-directory -C $(BUILD) MPY_DIR=$(abspath $(MPY_DIR)) ARCH=$(ARCH) PYTHON=$(PYTHON)
+	@$(MAKE) -s --no-print-directory -C $(BUILD) MPY_DIR=$(abspath $(MPY_DIR)) ARCH=$(ARCH) PYTHON=$(PYTHON)
 	@mkdir -p $(dir $(TARGET))
 	@cp $(BUILD)/_sesstab.mpy $(TARGET)
-	@echo "$(TARGET): $$(wc -c < $(TARGET)) bytes"
+	@echo "$(TARGET:$(ROOT)/%=%): $$(wc -c < $(TARGET)) bytes"
 
 # dynruntime.mk wants a file called Makefile where it runs.
 $(BUILD)/Makefile: $(MODULE_DIR)/natmod.mk

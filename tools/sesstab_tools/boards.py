@@ -257,6 +257,7 @@ def main() -> None:
         "port": spec.firmware.port,
         "micropython_board": spec.firmware.board,
         "user_module": "1" if spec.firmware.user_module else "",
+        "emulator": spec.emulator.kind if spec.emulator else "",
     }
     if isinstance(spec.flash, Uf2Flash):
         values |= {"uf2_address": hex(spec.flash.address), "uf2_family": hex(spec.flash.family)}

@@ -7,7 +7,7 @@
 [ $# -gt 0 ] || fail "which board? make firmware BOARD=... ; sesstab boards --known lists them"
 description=$("$root/.venv/bin/python" -m sesstab_tools.boards "$1") || exit 1
 shift
-eval "$description" # board, folder, port, micropython_board, user_module, arch
+eval "$description" # board, folder, port, micropython_board, user_module
 
 objects=$build/firmware/$board
 dist=$root/dist/firmware/$board
