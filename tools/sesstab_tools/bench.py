@@ -33,12 +33,12 @@ from .handshakes import (
     start_server,
 )
 from .link import LinkError
+from .page import markdown, write
 from .repl import Board
 from .virtual import unix_board, unix_c_board
 
 SIZES = (16, 64, 256)  # sessions
 OPERATIONS = (("get_hit_us", "hit"), ("get_miss_us", "miss"), ("insert_full_us", "insert when full"))
-BEGIN, END = "<!-- make bench: begin -->", "<!-- make bench: end -->"
 CORTEX_M0 = ["-mcpu=cortex-m0plus", "-mthumb", "-Os", "-std=c99", "-ffreestanding", "-fstack-usage", "-c"]
 
 
@@ -49,11 +49,11 @@ def main() -> None:
     root = find_root()
     try:
         report = measure(root)
+        print(report)
+        if arguments.write:
+            write(root / "docs" / "performance.md", report)
     except (BoardError, LinkError, OSError, subprocess.CalledProcessError) as error:
         sys.exit(f"sesstab: {error}")
-    print(report)
-    if arguments.write:
-        write(root / "docs" / "performance.md", report)
 
 
 def measure(root: Path) -> str:
@@ -186,17 +186,6 @@ def processor() -> str:
         if line.startswith("model name"):
             return line.split(": ", 1)[1]
     return "unknown processor"
-
-
-def markdown(header: list[str], rows: list[list[str]]) -> str:
-    rule = ["---" if column == 0 else "--:" for column in range(len(header))]
-    return "\n".join("| " + " | ".join(row) + " |" for row in [header, rule, *rows])
-
-
-def write(page: Path, report: str) -> None:
-    before, rest = page.read_text().split(BEGIN)
-    after = rest.split(END)[1]
-    page.write_text(f"{before}{BEGIN}\n\n{report}\n\n{END}{after}")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from . import page
 from .host_bench import FLOOR, OURS
 
 TABLES = (OURS, "OpenSSL", "wolfSSL", "BearSSL", "Mbed TLS 2.28", "Mbed TLS 3.6", "linear scan", FLOOR)
@@ -112,7 +113,7 @@ def memory_grid(results: Sequence[dict[str, Any]], columns: Sequence[str], dash:
         allocations: dict[str, float] = next((r["allocations"] for r in results if r["table"] == table), {})
         rows.append([table, *cells, *(f"{allocations.get(call, 0):g}" for call in calls)])
     bytes_heads = [f"bytes a session, of {size}" for size in sizes]
-    return lines(["table", *bytes_heads, *(f"allocations, {call}" for call in calls)], rows)
+    return page.markdown(["table", *bytes_heads, *(f"allocations, {call}" for call in calls)], rows)
 
 
 def grid(cell: Row, workloads: Sequence[str], sizes: Iterable[int], columns: Sequence[str]) -> str:
@@ -121,12 +122,7 @@ def grid(cell: Row, workloads: Sequence[str], sizes: Iterable[int], columns: Seq
         for workload in workloads
         for size in sizes
     ]
-    return lines(["operation", "sessions", *columns], rows)
-
-
-def lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    rule = ["---", *("--:" for _ in header[1:])]
-    return "\n".join("| " + " | ".join(row) + " |" for row in [header, rule, *rows])
+    return page.markdown(["operation", "sessions", *columns], rows)
 
 
 def spread(values: dict[str, float]) -> str:
