@@ -26,7 +26,8 @@ FLASH_ID_2MB = 0x154020
 # What may happen, at the block FAULTY_BLOCK of those that are written unless it says otherwise.
 DROPPED_BLOCK = "acknowledges a block and does not write it"
 BIT_ROT = "writes a block with one bit changed"
-ERROR_STATUS = "answers a block with an error"
+REFUSED_ONCE = "does not write a block, and answers with an error, the first time that it comes"
+REFUSED = "does not write a block, and answers with an error, as often as it comes"
 LOST_REPLY = "does not answer a block"
 TRUNCATED_REPLY = "answers a block with half a frame"
 NOISE = "answers a block with other bytes"
@@ -34,10 +35,14 @@ UNPLUGGED = "is unplugged at a block"
 ENDLESS_REPLY = "answers a block with a frame that never ends"
 WRONG_MD5 = "gives another MD5 than its flash has"
 WRONG_READ = "reads back one bit other than it is"
+FORGOTTEN = "forgets one bit once it has given the MD5"
 SILENT = "answers nothing from the beginning"
 NO_STUB = "answers nothing once the stub was sent"
 
 FAULTY_BLOCK = 5
+WRONG_ADDRESS = 0x12345
+PACKET = 4096
+"""What is read back comes in pieces of so many bytes."""
 
 
 class FakeESP32:
@@ -123,11 +128,11 @@ class FakeESP32:
             self.fault = SILENT
         if operation == protocol.CMD["SPI_FLASH_MD5"] and self.fault == WRONG_MD5:
             return [data[:12] + bytes([data[12] ^ 1 or 2]) + data[13:]]
-        if self.fault == WRONG_READ and operation is None and len(data) > 1000:
-            return [data[:500] + bytes([1 if data[500] != 1 else 2]) + data[501:]]
-        if operation != protocol.CMD["FLASH_DEFL_DATA"] or self.blocks != FAULTY_BLOCK:
-            return [data]
-        return self._faulty_reply(data)
+        if operation == protocol.CMD["FLASH_DEFL_DATA"] and (
+            self.blocks == FAULTY_BLOCK or self.fault == REFUSED and self.blocks > FAULTY_BLOCK
+        ):
+            return self._faulty_reply(data)
+        return [data]
 
     def _faulty_reply(self, data: bytes) -> list[bytes]:
         if self.fault == LOST_REPLY:
@@ -138,7 +143,7 @@ class FakeESP32:
             return [b"\x00\xff\x55" * 20]
         if self.fault == ENDLESS_REPLY:
             return [data[:1]] + [b"\x01" * 100] * 10_000_000
-        if self.fault == ERROR_STATUS:
+        if self.fault in (REFUSED, REFUSED_ONCE):
             return [server.make_response(data[2], status=1, error=0xC1, stub=True)]
         if self.fault == UNPLUGGED:
             self.unplug()
@@ -154,12 +159,27 @@ class _Flash(server.FlashImage):  # type: ignore[misc]
     def write_defl_block(self, payload: bytes) -> None:
         chip = self._chip
         chip.blocks += 1
-        if chip.blocks == FAULTY_BLOCK and chip.fault == DROPPED_BLOCK:
+        if chip.blocks == FAULTY_BLOCK and chip.fault in (DROPPED_BLOCK, REFUSED_ONCE):
+            return
+        if chip.blocks >= FAULTY_BLOCK and chip.fault == REFUSED:
             return
         start = self._defl_offset
         super().write_defl_block(payload)
         if chip.blocks == FAULTY_BLOCK and chip.fault == BIT_ROT:
             self.data[start] ^= 0x10
+
+    def md5_stub_response(self, *args: Any, **options: Any) -> Any:
+        response = super().md5_stub_response(*args, **options)
+        if self._chip.fault == FORGOTTEN:
+            self.data[WRONG_ADDRESS] ^= 0x10
+        return response
+
+    def read(self, offset: int, size: int) -> bytes:
+        data = bytearray(super().read(offset, size))
+        # The sum of what is read is computed of the whole, which is larger than any packet.
+        if self._chip.fault == WRONG_READ and size <= PACKET and offset <= WRONG_ADDRESS < offset + size:
+            data[WRONG_ADDRESS - offset] ^= 0x10
+        return bytes(data)
 
 
 class _Line(server.BootloaderConnection):  # type: ignore[misc]
@@ -185,8 +205,10 @@ class _Line(server.BootloaderConnection):  # type: ignore[misc]
     def sendall(self, data: bytes) -> None:
         for part in self._chip.reply(data):
             while part:
-                # A client that is gone reads nothing, and the pty's buffer is small.
-                if not select.select([], [self._chip._master], [], 1)[1] or self._chip._stop.is_set():
+                events = select.poll()
+                events.register(self._chip._master, select.POLLOUT)
+                ready = events.poll(1000)
+                if not ready or ready[0][1] & select.POLLHUP or self._chip._stop.is_set():
                     raise OSError("nobody reads")
                 part = part[os.write(self._chip._master, part) :]
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import esptool  # type: ignore[import-untyped]
 from esptool.bin_image import LoadFirmwareImage  # type: ignore[import-untyped]
-from esptool.logger import TemplateLogger, log  # type: ignore[import-untyped]
+from esptool.logger import EspLog, EspLogBase  # type: ignore[import-untyped]
 from esptool.targets import CHIP_DEFS  # type: ignore[import-untyped]
 from esptool.util import flash_size_bytes  # type: ignore[import-untyped]
 from serial import SerialException  # type: ignore[import-untyped]
@@ -56,9 +56,10 @@ def flash_esptool(
         raise PortError(f"{spec.name} is flashed through its serial port; name it with --port")
     seconds = _BASE_TIME + _SLOWNESS * (1 + verify) * len(image) * 10 / BAUDRATE
     device = _BoundedPort(open_device(port), port, Deadline(seconds))
+    progress = _Progress("writing", on_progress)
+    EspLog.set_logger(progress)
     try:
         with _errors_of(port, "nothing was written"):
-            log.set_logger(_Progress("writing", on_progress))
             chip = esptool.detect_chip(device)
             _check_chip(chip, spec, flash, port)
             chip = esptool.run_stub(chip)
@@ -69,7 +70,7 @@ def flash_esptool(
             esptool.write_flash(chip, [(flash.offset, image)])
             verified = "MD5 computed by the chip"
             if verify:
-                log.set_logger(_Progress("reading back", on_progress))
+                progress.what = "reading back"
                 _compare(image, esptool.read_flash(chip, flash.offset, len(image)), flash.offset)
                 verified = "every byte read back"
             esptool.reset_chip(chip)
@@ -143,7 +144,7 @@ def _check_part(data: bytes, chip: str, name: str) -> None:
         checksum_right = part.checksum == part.calculate_checksum()
     except (RuntimeError, struct.error, TypeError, IndexError) as error:
         # TypeError is esptool's for a file that ends before its checksum.
-        raise ImageError(f"its {name} is damaged or cut short ({_first_line(error)})") from error
+        raise ImageError(f"its {name} is damaged or cut short ({_first_sentence(error)})") from error
     if part.chip_id != CHIP_DEFS[chip].IMAGE_CHIP_ID:
         raise ImageError(f"its {name} is for {_chip_name(part.chip_id)}, not for {CHIP_DEFS[chip].CHIP_NAME}")
     if not checksum_right:
@@ -199,16 +200,16 @@ def _errors_of(port: str, state: str) -> Iterator[None]:
         raise
     except SerialException as error:
         raise FlashError(
-            f"port {port}: connection lost ({_first_line(error)}); {state}; plug it in, {_AGAIN}"
+            f"port {port}: connection lost ({_first_sentence(error)}); {state}; plug it in, {_AGAIN}"
         ) from error
     except (RuntimeError, OSError, struct.error) as error:
         # esptool's FatalError is a RuntimeError.
-        raise FlashError(f"port {port}: {_first_line(error)}; {state}; {_AGAIN}") from error
+        raise FlashError(f"port {port}: {_first_sentence(error)}; {state}; {_AGAIN}") from error
 
 
-def _first_line(error: BaseException) -> str:
+def _first_sentence(error: BaseException) -> str:
     text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0].rstrip(".")
+    return text.splitlines()[0].partition(". ")[0].rstrip(".!")
 
 
 class _BoundedPort:
@@ -236,30 +237,17 @@ class _BoundedPort:
         setattr(self._device, name, value)
 
 
-class _Progress(TemplateLogger):  # type: ignore[misc]
+class _Progress(EspLogBase):  # type: ignore[misc]
     """Where esptool's messages go: only its progress is of interest, errors come as exceptions."""
 
     def __init__(self, what: str, on_progress: OnProgress) -> None:
-        self._what = what
+        self.what = what
         self._on_progress = on_progress
 
     def progress_bar(self, cur_iter: int, total_iters: int, *args: object, **kwargs: object) -> None:
-        self._on_progress(self._what, cur_iter, total_iters)
+        self._on_progress(self.what, cur_iter, total_iters)
 
-    def print(self, *args: object, **kwargs: object) -> None:
+    def _ignore(self, *args: object, **kwargs: object) -> None:
         pass
 
-    def note(self, message: str) -> None:
-        pass
-
-    def warning(self, message: str) -> None:
-        pass
-
-    def error(self, message: str) -> None:
-        pass
-
-    def stage(self, finish: bool = False) -> None:
-        pass
-
-    def set_verbosity(self, verbosity: str) -> None:
-        pass
+    print = err = warn = note = hint = debug = set_verbosity = _ignore
