@@ -129,7 +129,7 @@ class FakeESP32:
         if operation == protocol.CMD["SPI_FLASH_MD5"] and self.fault == WRONG_MD5:
             return [data[:12] + bytes([data[12] ^ 1 or 2]) + data[13:]]
         if operation == protocol.CMD["FLASH_DEFL_DATA"] and (
-            self.blocks == FAULTY_BLOCK or self.fault == REFUSED and self.blocks > FAULTY_BLOCK
+            self.blocks == FAULTY_BLOCK or (self.fault == REFUSED and self.blocks > FAULTY_BLOCK)
         ):
             return self._faulty_reply(data)
         return [data]

@@ -232,7 +232,8 @@ def test_a_flash_that_is_too_small_is_refused(tmp_path: Path) -> None:
         with pytest.raises(FlashError) as error:
             flash(ESP32, ROOT, image=image_file(tmp_path, firmware()), port=chip.port)
         assert str(error.value) == (
-            f"port {chip.port}: the flash has 2097152 bytes, but ESP32_GENERIC has 4194304; nothing was written"
+            f"port {chip.port}: the flash has 2097152 bytes, but ESP32_GENERIC has 4194304; "
+            "nothing was written"
         )
         assert untouched(chip)
 
@@ -364,5 +365,5 @@ def test_without_an_image_it_says_how_to_build_one(tmp_path: Path) -> None:
 
 
 def test_a_board_without_flash_is_refused() -> None:
-    with pytest.raises(FlashError, match="QEMU_MICROBIT .* has no flash to write"):
+    with pytest.raises(FlashError, match=r"QEMU_MICROBIT .* has no flash to write"):
         flash(find_board("QEMU_MICROBIT", ROOT), ROOT)
