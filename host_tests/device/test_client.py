@@ -3,9 +3,12 @@
 # request's tests and code do: a socket's session can be had once, after the handshake; a context takes
 # session=; bytes make a session.
 
+import sys
+
 import sesstab
+import sesstab.pure
 from sesstab import client
-from support import Clock, counters, raises
+from support import Clock, counters, put, raises
 
 CERT_NONE, CERT_OPTIONAL, CERT_REQUIRED = 0, 1, 2
 
@@ -78,6 +81,7 @@ class SSLContext:
         return self.socket
 
 
+the_firmwares_client_class = client._client_class
 the_firmwares_session_class = client._session_class
 client._client_class = lambda table: None
 client._session_class = lambda: SSLSession
@@ -276,6 +280,13 @@ class Pieces:
         buf[: len(piece)] = piece
         return len(piece)
 
+    def write(self, data):
+        self.log.append(data)
+        return len(data)
+
+    def cipher(self):
+        return "a cipher", "TLSv1.2"
+
     # The session's side
 
     def save(self):
@@ -358,3 +369,245 @@ def test_session_reused_takes_streams_of_asyncio():
         s = stream_of()[0]
 
     assert sesstab.session_reused(Writer()) is True
+
+
+class Poller:
+    """select, and the poller that it makes: says that what it polls is ready as `ready` tells."""
+
+    def __init__(self, *ready):
+        self.ready = list(ready)
+        self.polled = []
+        self.made = 0
+
+    def poll(self):
+        self.made += 1
+        return self
+
+    def register(self, what, flags):
+        self.polled.append((what, flags))
+
+    def ipoll(self, timeout):
+        assert timeout == 0
+        ready = self.ready.pop(0)
+        return [(self.polled[-1][0], ready)] if ready else []
+
+
+def test_polling_asks_the_tls_socket():
+    stream, tls = stream_of()
+    poller = Poller(1, 0)
+    select, client.select = client.select, poller
+    try:
+        assert stream.ioctl(3, 5) == 1
+        assert stream.ioctl(3, 4) == 0
+    finally:
+        client.select = select
+    assert poller.polled == [(tls, 5), (tls, 4)]
+    assert poller.made == 1
+
+
+def test_what_else_a_stream_is_asked():
+    stream, tls = stream_of(b"abc")
+    assert stream.write(b"hello") == 5
+    assert stream.cipher() == ("a cipher", "TLSv1.2")
+    assert stream.read(None) == b"abc"
+    assert stream.ioctl(1, 0) == -22
+    assert tls.log == [b"hello"]
+    assert stream.ioctl(4, 0) == 0
+    assert tls.log == [b"hello", "close_notify", "done", "close"]
+
+
+# ---- Through _sesstab.Client, which is in firmware with sesstab in it ----
+
+
+class Native(Pieces):
+    """Context, socket and client in one. A handshake takes steps: an error, or whether it is over."""
+
+    def __init__(self, *steps):
+        super().__init__()
+        self.steps = list(steps)
+        self.verify_mode = CERT_REQUIRED
+
+    def wrap_socket(self, sock, server_hostname, do_handshake_on_connect):
+        assert not do_handshake_on_connect
+        self.name = server_hostname
+        self.sock = sock
+        return self
+
+    def client(self, table, tls, id, context):
+        if not self.steps:
+            raise ValueError("not a socket of this firmware")
+        self.made = (table, tls, id, context)
+        return self
+
+    def handshake(self):
+        step = self.steps.pop(0)
+        if isinstance(step, Exception):
+            raise step
+        return step
+
+    def save(self):
+        self.log.append("save")
+        return super().save()
+
+    # As time and asyncio
+
+    def sleep_ms(self, ms):
+        self.log.append(ms)
+
+
+def with_native(native, function):
+    """Calls the function where _sesstab has a Client."""
+    client_class, client._client_class = client._client_class, lambda table: native.client
+    time, client.time = client.time, native
+    try:
+        return function()
+    finally:
+        client._client_class = client_class
+        client.time = time
+
+
+def test_handshake_that_has_to_wait_goes_on_and_is_saved():
+    table, _, _ = make()
+    native = Native(0, 0, 1)
+    stream = with_native(native, lambda: table.wrap_socket(native, "tcp", "a.example", 8443, 3))
+    assert (native.sock, native.name) == ("tcp", "a.example")
+    assert native.made[0] is table
+    assert native.made[1] is native
+    assert native.made[3] == 3
+    assert native.log == [1, 1, "save"]
+    native.pieces = [None]
+    assert stream.read(3) is None  # it does not block
+
+
+def test_refused_attempt_to_resume_is_forgotten():
+    for errno, left in ((104, 1), (None, 1), (-0x7780, 0)):
+        table, _, _ = make()
+        native = Native(1)
+        with_native(native, lambda table=table, native=native: table.wrap_socket(native, "", "a.example"))
+        put(table, native.made[2])
+        native = Native(0, OSError(errno, "") if errno else OSError())
+        function = lambda table=table, native=native: table.wrap_socket(native, "", "a.example")  # noqa: E731
+        assert raises(OSError, with_native, native, function)
+        assert native.log == [1, "save", "close_notify", "done", "close"]
+        assert table.sess_number() == left
+        assert native.made[2] == client.hashlib.sha256(b"a.example:443").digest()
+
+
+def test_socket_is_closed_when_there_is_no_client_for_it():
+    table, _, _ = make()
+    native = Native()
+    function = lambda: table.wrap_socket(native, "tcp", "a.example")  # noqa: E731
+    assert raises(ValueError, with_native, native, function)
+    assert native.log == ["close"]
+
+
+def test_refusal_of_a_session_that_is_gone_changes_nothing():
+    table, _, _ = make()
+    native = Native(OSError(-0x7780, ""))
+    assert raises(OSError, with_native, native, lambda: table.wrap_socket(native, "tcp", "a.example"))
+    assert counters(table) == (0, 0, 0, 0, 0, 0, 0)
+    assert not table.next_session()
+
+
+class Module:
+    """_sesstab, as far as the choice of a way needs it."""
+
+    SessionTable = sesstab.SessionTable
+    Client = Native
+
+
+def test_client_class_takes_tables_of_its_own_module():
+    there = "_sesstab" in sys.modules
+    before = sys.modules.get("_sesstab")
+    table, _, _ = make()
+    other = sesstab.pure.SessionTable(4) if sesstab.ENGINE == "native" else None
+    try:
+        sys.modules["_sesstab"] = Module
+        assert the_firmwares_client_class(table) is Native
+        assert the_firmwares_client_class(other) is None
+    finally:
+        if there:
+            sys.modules["_sesstab"] = before
+        else:
+            del sys.modules["_sesstab"]
+
+
+def test_table_of_the_pure_engine_has_no_client_class():
+    assert the_firmwares_client_class(sesstab.pure.SessionTable(4)) is None
+
+
+# ---- asyncio ----
+
+
+class Tcp:
+    def __init__(self):
+        self.log = []
+
+    def close(self):
+        self.log.append("close")
+
+
+class Asyncio(Native):
+    """The module, a StreamReader that it gives, and the context."""
+
+    def __init__(self, *steps):
+        super().__init__(*steps)
+        self.s = Tcp()
+
+    async def open_connection(self, host, port):
+        self.dialed = (host, port)
+        return self, self
+
+    async def sleep_ms(self, ms):
+        self.log.append(ms)
+
+    def StreamReader(self, stream):
+        return [stream]
+
+
+def run(coroutine):
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        return stop.value
+    raise AssertionError("it waits")
+
+
+def open_connection(table, native, *args):
+    there = "asyncio" in sys.modules
+    before = sys.modules.get("asyncio")
+    sys.modules["asyncio"] = native
+    try:
+        return with_native(native, lambda: run(table.open_connection(native, *args)))
+    finally:
+        if there:
+            sys.modules["asyncio"] = before
+        else:
+            del sys.modules["asyncio"]
+
+
+def test_asyncios_streams_are_of_the_tls_stream():
+    table, _, _ = make()
+    for args, name in ((("a.example", 8443), "a.example"), (("10.0.0.1", 8443, "b.example"), "b.example")):
+        native = Asyncio(0, 0, 1)
+        reader, writer = open_connection(table, native, *args)
+        assert native.dialed == args[:2]
+        assert native.name == name
+        assert native.sock is native.s
+        assert native.made[2] == client.hashlib.sha256(name.encode() + b":8443").digest()
+        assert native.made[3] == 0
+        assert reader is writer
+        assert isinstance(reader[0], client.TLSStream)
+        assert native.log == [5, 5, "save"]
+        assert native.s.log == []
+
+
+def test_connection_is_closed_when_its_handshake_fails():
+    table, _, _ = make()
+    for native, log in (
+        (Asyncio(), ["close"]),
+        (Asyncio(OSError(104)), ["save", "close_notify", "done", "close"]),
+    ):
+        assert raises((OSError, ValueError), open_connection, table, native, "a.example")
+        assert native.log == log
+        assert native.s.log == ["close"]

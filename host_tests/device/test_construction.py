@@ -1,6 +1,7 @@
 import gc
 
 import sesstab
+import sesstab.pure
 from sesstab import SessionTable
 from support import make, put, raises, set_property
 
@@ -131,6 +132,12 @@ def test_sizes_are_read_only():
         before = getattr(table, name)
         assert raises(AttributeError, set_property, table, name, 1)
         assert getattr(table, name) == before
+
+
+def test_the_pure_engine_cannot_attach():
+    table = sesstab.pure.SessionTable(4)
+    assert raises(NotImplementedError, table.attach, None)
+    assert raises(NotImplementedError, table.detach, None)
 
 
 def test_size_of_is_0_out_of_range():

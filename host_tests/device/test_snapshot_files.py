@@ -254,6 +254,26 @@ def test_data_that_does_not_fit_the_table():
         assert order(table) == []
 
 
+class Files:
+    """os, of a firmware that has what is said."""
+
+    def __init__(self):
+        self.stat = os.stat
+
+
+def test_file_is_written_through_by_what_there_is():
+    calls = []
+    system = snapshot.os = Files()
+    try:
+        saved(None, (b"a",))
+        assert restored() == [b"a"]
+        system.sync = lambda: calls.append(len(read(NAMES[0])))
+        saved(None, (b"a", b"b"))
+        assert calls == [len(read(NAMES[0]))]
+    finally:
+        snapshot.os = os
+
+
 # Keys
 
 
