@@ -8,6 +8,7 @@ host_tests/device/test_table.py::test_add[unix-native].
 from __future__ import annotations
 
 import ast
+import dataclasses
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 
 from .deploy import find_root
 from .errors import BoardError, DeviceException
+from .facts import Facts
 from .targets import (
     ENGINES,
     QUICK,
@@ -42,7 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--port", action="append", metavar="URL", help="run device tests on the board there")
     group.addoption("--engine", action="append", choices=ENGINES, help="with this engine only")
     group.addoption(
-        "--device-timeout", type=float, default=60.0, metavar="SECONDS", help="for one device test"
+        "--device-timeout", type=float, default=180.0, metavar="SECONDS", help="for one device test"
     )
     parser.addini("device_tests", "the folder of the device tests", default="host_tests/device")
 
@@ -136,13 +138,21 @@ class DeviceTest(pytest.Item):
             self.add_marker("slow")
 
     def runtest(self) -> None:
-        boards = self.config.stash[_BOARDS]
+        target = self.config.stash[_BOARDS].target(self._target)
         try:
-            output = boards.target(self._target).run(self.path, self._function.name)
+            output = target.run(self.path, self._function.name)
         except BoardError as error:
             self._report(error.output)
             raise
+        finally:
+            self._note_facts(target.facts)
         self._report(output)
+
+    def _note_facts(self, facts: Facts | None) -> None:
+        """For whoever reads the results (device_report.py), in whatever process this runs."""
+        self.user_properties += [("target", self._target.target), ("engine", self._target.engine)]
+        if facts:
+            self.user_properties += list(dataclasses.asdict(facts).items())
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         error = excinfo.value
