@@ -10,6 +10,8 @@ JOBS ?= 2
 BOARD ?=
 PORT ?=
 on_port := $(if $(PORT),--port $(PORT))
+# Of the firmware: docs/building.md.
+switches := $(foreach name,SESSTAB_TICKETS SESSTAB_TLS13,$(if $($(name)),$(name)=$($(name))))
 
 ##@ Use it
 demo: venv ## full and resumed TLS handshakes, measured, on virtual boards or on BOARD
@@ -17,7 +19,7 @@ demo: venv ## full and resumed TLS handshakes, measured, on virtual boards or on
 	$(PY) -m sesstab_tools.demo $(if $(BOARD),--board $(BOARD)) $(on_port) $(DEMO)
 
 firmware: venv ## firmware with sesstab in it, for BOARD (UNIX), into dist/firmware/
-	@JOBS=$(JOBS) tools/setup/firmware.sh $(or $(BOARD),UNIX)
+	@JOBS=$(JOBS) tools/setup/firmware.sh $(or $(BOARD),UNIX) $(switches)
 
 natmod: venv ## the native module for ARCH (all), into dist/natmod/
 	@tools/setup/natmod.sh $(or $(ARCH),all)
