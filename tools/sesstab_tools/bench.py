@@ -24,12 +24,14 @@ from .errors import BoardError
 from .handshakes import (
     COLUMNS,
     Handshake,
-    as_client,
+    as_client_over_tcp,
     client_context,
     deploy_programs,
     over_serial,
     over_tcp,
     rows,
+    server_context,
+    start_client,
     start_server,
 )
 from .link import LinkError
@@ -122,7 +124,9 @@ def built_in_handshakes(board: Board, certificates: dict[str, Certificate]) -> s
             table += labelled(f"server, {way}, {name}", over_tcp(board, context))
         for way, version in (("1.2 ticket", TLS12), ("1.3", TLS13)):
             board.soft_reset()
-            table += labelled(f"client, {way}, {name}", as_client(board, certificate, version))
+            start_client(board, certificate)
+            handshakes = as_client_over_tcp(board, server_context(certificate, version))
+            table += labelled(f"client, {way}, {name}", handshakes)
     return markdown(["TLS", "handshake", *COLUMNS], table)
 
 

@@ -1,6 +1,7 @@
 """Handshakes of a board with this computer's OpenSSL, full and resumed in turns, as the board measures them.
 
-The demo shows them, the benchmark writes them down. The board runs on_board/tls_server.py and tls_client.py.
+The demo shows them, the benchmarks write them down. The board runs on_board/tls_server.py and tls_client.py;
+on_board/measure.py measures.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import socket
 import ssl
 import statistics
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from .repl import Board, Program
 ROUNDS = 20  # full handshakes, and as many resumed ones, where nothing else is asked for
 REQUEST = b"hello\n"
 TIMEOUT = 30.0  # seconds
-PROGRAMS = ("serial_link.py", "tls_server.py", "tls_client.py")
+PROGRAMS = ("measure.py", "serial_link.py", "tls_server.py", "tls_client.py")
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,9 @@ class Handshake:
     received: int
     sent: int
     heap: int
-    """Bytes allocated from MicroPython's heap."""
+    """Bytes of MicroPython's heap taken, and not given back when it is over."""
+    heap_most: int
+    """The most that it had taken of that heap whenever it read or wrote."""
     tls_heap: tuple[int, int] | None
     """Allocations of Mbed TLS and the bytes that it had at the peak, where the firmware can tell."""
 
@@ -89,6 +92,7 @@ def over_serial(board: Board, context: ssl.SSLContext, rounds: int = ROUNDS) -> 
         connection.write(REQUEST)
         check_answer(connection.read(), session)
         connection.close()
+        check_reuse(connection.session_reused, session)
         return connection.session
 
     return in_turns(connect, line, program, rounds)
@@ -108,6 +112,7 @@ def over_tcp(board: Board, context: ssl.SSLContext) -> list[Handshake]:
         ):
             connection.sendall(REQUEST)
             check_answer(connection.recv(4096), session)
+            check_reuse(bool(connection.session_reused), session)
             return connection.session
 
     return in_turns(connect, line, program)
@@ -132,28 +137,24 @@ def check_answer(answer: bytes, session: Session) -> None:
         raise LinkError(f"the board answered {answer!r} instead of {expected!r}")
 
 
+def check_reuse(reused: bool, session: Session) -> None:
+    """What OpenSSL says of it."""
+    if reused != bool(session):
+        raise LinkError(f"OpenSSL {'did not reuse the session' if session else 'reused a session unasked'}")
+
+
 # The board is the client
 
 
-def as_client(board: Board, certificate: Certificate, version: ssl.TLSVersion) -> list[Handshake]:
-    """Handshakes that the board makes with a server of this computer, over TCP."""
+def start_client(board: Board, certificate: Certificate) -> None:
+    """A TLS client on the board, with a table for its sessions. It checks the server's certificate."""
     board.exec("import sesstab, tls_client")
     board.exec(f"context = tls_client.make_context({certificate.certificate_der!r})")
     board.exec("table = sesstab.SessionTable(4, data_size=1600, mode=sesstab.SESS_CACHE_CLIENT)")
-    with echo_server(certificate, version) as port:
-        program = board.start(f"tls_client.ask_in_turns(context, table, {port}, {ROUNDS})")
-        line = SerialLine(program, TIMEOUT)
-        handshakes = [read_report(line) for _ in range(2 * ROUNDS)]
-        program.finish(TIMEOUT)
-    wrong = [i for i, handshake in enumerate(handshakes) if handshake.resumed != bool(i % 2)]
-    if wrong:
-        raise LinkError(f"handshakes {wrong} of the board were not what was asked of it")
-    return handshakes
 
 
-@contextlib.contextmanager
-def echo_server(certificate: Certificate, version: ssl.TLSVersion) -> Iterator[int]:
-    """A TLS server on a port of the loopback, which answers a line with that line."""
+def server_context(certificate: Certificate, version: ssl.TLSVersion) -> ssl.SSLContext:
+    """A server of this computer."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate.certificate_pem, certificate.key_pem)
     context.minimum_version = context.maximum_version = version
@@ -161,6 +162,47 @@ def echo_server(certificate: Certificate, version: ssl.TLSVersion) -> Iterator[i
         # A client of Mbed TLS 3.6 with TLS 1.3 offers RSA-PSS, and then refuses it in TLS 1.2 (a bug of Mbed
         # TLS's). So an RSA key must not sign.
         context.set_ciphers("ECDHE-ECDSA-AES128-GCM-SHA256:AES128-GCM-SHA256")
+    return context
+
+
+def as_client_over_serial(board: Board, context: ssl.SSLContext, rounds: int = ROUNDS) -> list[Handshake]:
+    """Handshakes that the board makes with a server of this computer, on the REPL's own line."""
+    program = board.start(f"tls_client.ask_serial(context, table, {rounds})")
+    line = SerialLine(program, TIMEOUT)
+    handshakes = []
+    for _ in range(2 * rounds):
+        connection = SerialTLS(line, context, server_side=True)
+        connection.do_handshake()
+        connection.write(connection.read())
+        connection.close()
+        handshakes.append(read_report(line))
+        if connection.session_reused != handshakes[-1].resumed:
+            raise LinkError("the board and OpenSSL do not agree on whether they resumed")
+    program.finish(TIMEOUT)
+    return in_order(handshakes)
+
+
+def as_client_over_tcp(board: Board, context: ssl.SSLContext) -> list[Handshake]:
+    """The same over TCP."""
+    with echo_server(context) as port:
+        program = board.start(f"tls_client.ask_tcp(context, table, {ROUNDS}, {port})")
+        line = SerialLine(program, TIMEOUT)
+        handshakes = [read_report(line) for _ in range(2 * ROUNDS)]
+        program.finish(TIMEOUT)
+    return in_order(handshakes)
+
+
+def in_order(handshakes: list[Handshake]) -> list[Handshake]:
+    """They must be full and resumed in turns."""
+    wrong = [i for i, handshake in enumerate(handshakes) if handshake.resumed != bool(i % 2)]
+    if wrong:
+        raise LinkError(f"handshakes {wrong} of the board were not what was asked of it")
+    return handshakes
+
+
+@contextlib.contextmanager
+def echo_server(context: ssl.SSLContext) -> Iterator[int]:
+    """A TLS server on a port of the loopback, which answers a line with that line."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
@@ -197,31 +239,47 @@ def free_port() -> int:
 
 # In figures
 
-COLUMNS = ("CPU", "bytes in", "bytes out", "heap", "TLS callocs", "TLS peak")
-"""The board's: time in the handshake, bytes of TLS, bytes taken from MicroPython's heap; Mbed TLS's
-allocations and its bytes at the peak."""
+COLUMNS = {
+    "CPU": "{:.2f} ms",
+    "bytes in": "{:.0f}",
+    "bytes out": "{:.0f}",
+    "heap": "{:.0f}",
+    "TLS callocs": "{:.0f}",
+    "TLS peak": "{:.0f}",
+}
+"""The board's, and their formats: time in the handshake, bytes of TLS, bytes taken from MicroPython's heap;
+Mbed TLS's allocations and its bytes at the peak."""
 
 
 def figures(handshakes: list[Handshake], resumed: bool) -> list[float | None]:
-    """One number for each of COLUMNS; None where the firmware cannot tell.
-
-    Of the times the least, since all that disturbs a measurement adds to it; of the rest the median.
-    """
+    """One number for each of COLUMNS; None where the firmware cannot tell."""
     chosen = [h for h in handshakes if h.resumed == resumed]
-    cpu = min(h.cpu_us for h in chosen)
-    numbers = [statistics.median(getattr(h, name) for h in chosen) for name in ("received", "sent", "heap")]
     heaps = [h.tls_heap for h in chosen if h.tls_heap]
     peaks = [statistics.median(heap[i] for heap in heaps) if heaps else None for i in (0, 1)]
-    return [cpu, *numbers, *peaks]
+    return [least_us(chosen) / 1000, *medians(chosen, "received", "sent", "heap"), *peaks]
+
+
+def least_us(handshakes: list[Handshake]) -> int:
+    """The shortest time, since all that disturbs a measurement adds to it."""
+    return min(h.cpu_us for h in handshakes)
+
+
+def medians(handshakes: list[Handshake], *names: str) -> list[float]:
+    return [statistics.median(getattr(h, name) for h in handshakes) for name in names]
 
 
 def rows(handshakes: list[Handshake]) -> list[list[str]]:
-    """Full, resumed, and the ratio of the two; each a name and a text for each of COLUMNS."""
-    full, resumed = figures(handshakes, False), figures(handshakes, True)
+    """compare() for COLUMNS."""
+    return compare(figures(handshakes, False), figures(handshakes, True), COLUMNS.values())
+
+
+def compare(
+    full: Sequence[float | None], resumed: Sequence[float | None], formats: Iterable[str]
+) -> list[list[str]]:
+    """Full, resumed, and the ratio of the two; each a name and a text for each format."""
+    texts = [
+        [name, *("-" if n is None else form.format(n) for form, n in zip(formats, numbers, strict=True))]
+        for name, numbers in (("full", full), ("resumed", resumed))
+    ]
     ratio = ["-" if not a or not b else f"{a / b:.1f}" for a, b in zip(full, resumed, strict=True)]
-    return [["full", *_cells(full)], ["resumed", *_cells(resumed)], ["ratio", *ratio]]
-
-
-def _cells(values: list[float | None]) -> list[str]:
-    cpu, *counts = values
-    return [f"{(cpu or 0) / 1000:.2f} ms", *("-" if count is None else f"{count:.0f}" for count in counts)]
+    return [*texts, ["ratio", *ratio]]

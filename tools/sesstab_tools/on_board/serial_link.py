@@ -15,44 +15,10 @@
 import binascii
 import io
 import sys
-from gc import mem_alloc
-from time import ticks_diff, ticks_us
 
 # Bytes a line: with base64 they fit the stdin buffer of the smallest ports, 260 bytes.
 _CHUNK = 180
 _CLOSE = 4  # MP_STREAM_CLOSE
-
-
-class Meter(io.IOBase):
-    """A stream that counts what goes through it, and what of time and heap is the stream's own affair."""
-
-    def __init__(self, stream):
-        self.stream = stream
-        self.received = self.sent = 0  # bytes
-        self.waited_us = self.heap = 0
-
-    def readinto(self, buf):
-        start, heap = ticks_us(), mem_alloc()
-        n = self.stream.readinto(buf)
-        self._leave(start, heap)
-        self.received += n or 0
-        return n
-
-    def write(self, buf):
-        start, heap = ticks_us(), mem_alloc()
-        n = self.stream.write(buf)
-        self._leave(start, heap)
-        self.sent += n or 0
-        return n
-
-    def _leave(self, start, heap):
-        self.heap += mem_alloc() - heap
-        self.waited_us += ticks_diff(ticks_us(), start)
-
-    def ioctl(self, request, arg):
-        if request == _CLOSE:
-            self.stream.close()
-        return 0
 
 
 class SerialLink(io.IOBase):

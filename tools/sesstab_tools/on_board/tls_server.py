@@ -1,28 +1,12 @@
 # A small TLS server for the demo and the tests: it answers one line with one line, and prints a line of JSON
 # about each connection. The stream is a TCP connection or the serial line.
 
-import gc
 import json
 import sys
-from time import ticks_diff, ticks_us
 
 import tls
-from serial_link import Meter, SerialLink
-
-try:
-    import mbedtls_heap  # boards/UNIX has it
-except ImportError:
-    mbedtls_heap = None
-
-
-def reset_heap_of_tls():
-    if mbedtls_heap:
-        mbedtls_heap.reset()
-
-
-def heap_of_tls():
-    """(allocations of Mbed TLS, bytes at the peak) since reset_heap_of_tls; None where it cannot be told."""
-    return mbedtls_heap.stats()[:2] if mbedtls_heap else None
+from measure import measure
+from serial_link import SerialLink
 
 
 def make_context(certificate, key):
@@ -34,33 +18,15 @@ def make_context(certificate, key):
 
 def answer(context, table, stream):
     """One connection: handshake, one line in, one line out. Prints what the handshake took."""
-    meter = Meter(stream)
     hits = table.sess_hits()
-    gc.collect()
-    gc.disable()  # so that mem_alloc() only grows: what the handshake allocates, not what it leaves behind
-    reset_heap_of_tls()
-    heap = gc.mem_alloc()
-    start = ticks_us()
-    try:
-        connection = context.wrap_socket(meter, server_side=True)
-        took = ticks_diff(ticks_us(), start)
-        heap = gc.mem_alloc() - heap - meter.heap
-        report = {
-            "resumed": table.sess_hits() > hits,
-            "cpu_us": took - meter.waited_us,
-            "received": meter.received,
-            "sent": meter.sent,
-            "heap": heap,
-            "tls_heap": heap_of_tls(),
-            "hits": table.sess_hits(),
-            "misses": table.sess_misses(),
-            "sessions": table.sess_number(),
-        }
-        request = connection.readline()
-        connection.write((b"resumed " if report["resumed"] else b"full ") + request)
-        connection.close()
-    finally:
-        gc.enable()
+    connection, report = measure(stream, lambda meter: context.wrap_socket(meter, server_side=True))
+    report["resumed"] = table.sess_hits() > hits
+    report["hits"] = table.sess_hits()
+    report["misses"] = table.sess_misses()
+    report["sessions"] = table.sess_number()
+    request = connection.readline()
+    connection.write((b"resumed " if report["resumed"] else b"full ") + request)
+    connection.close()
     print(json.dumps(report))
 
 
