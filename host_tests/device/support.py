@@ -23,6 +23,19 @@ class Clock:
         return self.time
 
 
+class Random:
+    """The same numbers everywhere, from small ints. They repeat after 2^37 or more."""
+
+    def __init__(self, seed):
+        self.x = seed & 0xFFFFF
+        self.y = 1 + seed % 524286
+
+    def below(self, n):
+        self.x = (self.x * 1021 + 12345) & 0xFFFFF
+        self.y = self.y * 2040 % 524287
+        return (self.x >> 4 ^ self.y) % n
+
+
 def make(capacity=4, spare=2, data_size=50, timeout=100, mode=sesstab.SESS_CACHE_SERVER):
     """A table and its clock."""
     clock = Clock()
