@@ -130,16 +130,17 @@ def operate(side, op, a, b, h):
 
 def turn_clock(side, a, b):
     clock = side.clock
-    if a % 50 == 0:
+    jump = a % 200
+    if jump == 0:
         clock.time = 0
-    elif a % 50 == 1 or not clock.time or clock.time == 0xFFFFFFFF:
+    elif jump == 1 or clock.time in (0, 0xFFFFFFFF):
         clock.time = 1000 + b
-    elif a % 50 == 2:
+    elif jump == 2:
         clock.time = 0xFFFFFFFF - b
-    elif a % 50 == 3:
+    elif jump < 5:
         clock.time = max(1, clock.time - b % 80)
     else:
-        clock.time = min(clock.time + (b if a % 50 == 4 else a % 4), 0xFFFFFFFF)
+        clock.time = min(clock.time + (b if jump == 5 else a % 4), 0xFFFFFFFF)
     return side.table.now()
 
 
