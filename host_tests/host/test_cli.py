@@ -90,7 +90,7 @@ def test_run_runs_a_local_file(virtual_board: VirtualBoard, tmp_path: Path) -> N
         (["exec", "--port", "/dev/nothing", "1"], 1, "port /dev/nothing: no such device"),
         (["run", "--port", "unix", "/no/such/file"], 1, "No such file or directory: '/no/such/file'"),
         (["deploy", "--port", "unix", "--root", "/etc"], 1, "/etc has no lib/sesstab; name the repository"),
-        (["emulate", "vax"], 1, "no virtual board 'vax'; there are unix, unix-c"),
+        (["emulate", "vax"], 1, "no board 'vax' to emulate; there are unix, unix-c, "),
         (["exec", "--port", "unix", "a = '\x04'"], 1, "code contains byte 4"),
     ],
 )

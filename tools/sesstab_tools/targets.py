@@ -10,14 +10,14 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from .boards import all_boards, find_board
 from .deploy import deploy, find_module, is_built_in, mpy_of
-from .emulators import RunningBoard, emulate
+from .emulators import UNIX, UNIX_C, RunningBoard, emulated_names, start
 from .errors import BoardError, DeviceException, NoAnswer
+from .facts import Facts, ask_facts
 from .repl import Board, Program
-from .virtual import cpython_board, unix_board, unix_c_board
+from .virtual import cpython_board
 
-CPYTHON, UNIX, UNIX_C = "cpython", "unix", "unix-c"
+CPYTHON = "cpython"
 QUICK = (CPYTHON, UNIX, UNIX_C)
 PURE, NATIVE = "pure", "native"
 ENGINES = (PURE, NATIVE)
@@ -55,9 +55,8 @@ class TargetId:
 
 
 def target_names(root: Path) -> list[str]:
-    """All that can run on this computer. An emulated board has its board's name; unix-c is UNIX."""
-    emulated = [spec.name for spec in all_boards(root) if spec.emulator and spec.emulator.kind != "unix"]
-    return [*QUICK, *emulated]
+    """All that can run on this computer. An emulated board has its board's name."""
+    return [CPYTHON, *emulated_names(root)]
 
 
 def port_name(port: str) -> str:
@@ -100,20 +99,13 @@ class TargetBoards:
             return self._deployed(self._ports[name.port], name)
         if name.target == CPYTHON:
             return self._start(cpython_board(self._cpython_path(name.engine)))
-        return self._deployed(self._start(self._emulated(name.target)), name)
+        return self._deployed(self._start(start(name.target, self.root)), name)
 
     def close(self) -> None:
         for board in self._ports.values():
             board.close()
         for running in self._running:
             running.close()
-
-    def _emulated(self, target: str) -> RunningBoard:
-        if target == UNIX:
-            return unix_board()
-        if target == UNIX_C:
-            return unix_c_board(self.root)
-        return emulate(find_board(target, self.root), self.root)
 
     def _start(self, running: RunningBoard) -> Board:
         self._running.append(running)
@@ -149,6 +141,8 @@ class DeviceTarget:
 
     def __init__(self, name: TargetId, boards: TargetBoards) -> None:
         self.name = name
+        self.facts: Facts | None = None
+        """Of its board, once that has answered."""
         self._boards = boards
         self._board: Board | None = None
         self._broken: BoardError | None = None
@@ -171,6 +165,8 @@ class DeviceTarget:
         if self._board is None:
             try:
                 self._board = self._boards.open(self.name)
+                self._board.soft_reset(_LOAD_TIME)
+                self.facts = ask_facts(self._board, _LOAD_TIME)
             except BoardError as error:
                 self._broken = error
                 raise

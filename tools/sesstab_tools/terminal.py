@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import signal
 import sys
 import termios
 from collections.abc import Iterator
-from types import FrameType
 
 from .line import Deadline, Line, PolledLine
 
@@ -22,7 +20,7 @@ _LAST_WORDS = 0.3  # seconds of silence that end the output, after the end of a 
 def interact(line: Line) -> None:
     """Carries bytes between this process's terminal and the board until a leave key or the end of input."""
     keyboard, screen = sys.stdin.fileno(), sys.stdout.fileno()
-    with _raw_terminal(keyboard), _signals_raise():
+    with _raw_terminal(keyboard):
         while True:
             _show_until_key(line, keyboard, screen)
             keys = os.read(keyboard, 1024)
@@ -73,18 +71,3 @@ def _raw_terminal(keyboard: int) -> Iterator[None]:
         yield
     finally:
         termios.tcsetattr(keyboard, termios.TCSANOW, before)
-
-
-@contextlib.contextmanager
-def _signals_raise() -> Iterator[None]:
-    """So that the terminal is restored when this process is told to end."""
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -1,16 +1,19 @@
-"""The command `sesstab`: a board's REPL, deployment, virtual boards and tests. One module a command."""
+"""The command `sesstab`: a board's REPL, firmware, deployment, emulation, tests. One module a command."""
 
 from __future__ import annotations
 
+import signal
 import sys
+from types import FrameType
 
 from ..errors import BoardError, DeviceException
-from . import boards, deploy, emulate, execute, repl, test  # noqa: F401  (each adds its command)
+from . import boards, deploy, emulate, execute, flash, monitor, repl, test  # noqa: F401  (each adds its command)
 from .app import app
 
 
 def main() -> None:
     """Runs the command. A failure is one line on stderr (or the board's own traceback) and status 1."""
+    _end_when_told()
     try:
         app()
     except DeviceException as error:
@@ -18,3 +21,14 @@ def main() -> None:
     except (BoardError, OSError) as error:
         print(f"sesstab: {error}", file=sys.stderr)
     sys.exit(1)
+
+
+def _end_when_told() -> None:
+    """SIGTERM and SIGHUP end the command as an error does: with its terminal and its boards put in order."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, leave)

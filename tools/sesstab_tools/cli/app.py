@@ -2,11 +2,38 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+from typing import Annotated
+
 import typer
 
-app = typer.Typer(
-    help="TLS sessions on MicroPython boards: talk to a board, deploy to it, test it.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+
+
+def examples(*commands: str) -> str:
+    """The end of a command's help: each example on a line of its own, as one types it."""
+    return "\n\n".join(["Examples:", *commands])
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"sesstab {version('sesstab-tools')}")
+        raise typer.Exit
+
+
+@app.callback(
+    epilog=examples(
+        'sesstab exec --port unix "import sesstab; print(sesstab.ENGINE)"',
+        "sesstab repl --port RPI_PICO",
+        "sesstab COMMAND --help",
+    )
 )
+def sesstab(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """TLS sessions on MicroPython boards: talk to a board, flash it, deploy to it, test it, watch its table.
+
+    Each command has --help with examples. A port is a device, any pyserial URL, or an emulated board's name.
+    """

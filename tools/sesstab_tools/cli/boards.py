@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Annotated, Any
 
@@ -13,33 +14,17 @@ from serial.tools import list_ports  # type: ignore[import-untyped]
 from ..boards import BoardSpec, EsptoolFlash, Uf2Flash, all_boards
 from ..deploy import find_root
 from ..errors import BoardError
+from ..facts import Facts, ask_facts
 from ..repl import Board
-from .app import app
+from .app import app, examples
 from .options import Json, Root
 
-_EXAMPLES = "Examples: sesstab boards -- sesstab boards --probe --json -- sesstab boards --known"
 _PROBE_TIME = 3.0
 
-# What a program on the board has loaded stays as it is.
-_ASK = """
-def ask():
-    import sys
 
-    loaded = list(sys.modules)
-    try:
-        import sesstab
-        found = (getattr(sesstab, "__version__", "?"), getattr(sesstab, "ENGINE", "?"))
-    except Exception:
-        found = None
-    for name in list(sys.modules):
-        if name not in loaded and name.split(".")[0] in ("sesstab", "_sesstab"):
-            del sys.modules[name]
-    version = ".".join(str(part) for part in sys.implementation[1] if part != "")
-    return (sys.implementation[0], version, getattr(sys.implementation, "_machine", sys.platform), found)
-"""
-
-
-@app.command("boards", epilog=_EXAMPLES)
+@app.command(
+    "boards", epilog=examples("sesstab boards", "sesstab boards --probe --json", "sesstab boards --known")
+)
 def boards(
     known: Annotated[
         bool, typer.Option("--known", help="List the boards that sesstab can build for, flash or emulate.")
@@ -98,13 +83,10 @@ def _probe(port: str) -> dict[str, Any]:
     """What runs on the board; what is wrong, where none answers."""
     try:
         with Board.open(port, timeout=_PROBE_TIME) as board:
-            board.exec(_ASK)
-            name, version, machine, sesstab = board.eval("ask()")  # type: ignore[misc]
-            board.exec("del ask")
+            return {**dataclasses.asdict(ask_facts(board)), "error": ""}
     except BoardError as error:
-        return {"firmware": "", "machine": "", "sesstab": "", "engine": "", "error": str(error)}
-    there = dict(zip(("sesstab", "engine"), sesstab or ("", ""), strict=True))
-    return {"firmware": f"{name} {version}", "machine": machine, **there, "error": ""}
+        nothing = {field.name: None for field in dataclasses.fields(Facts)}
+        return {**nothing, "error": str(error)}
 
 
 def _show(found: list[dict[str, Any]]) -> None:

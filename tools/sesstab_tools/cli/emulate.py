@@ -1,44 +1,66 @@
-"""sesstab emulate: a virtual board for other programs to use."""
+"""sesstab emulate: an emulated board for other programs to use."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ..errors import PortError
-from .app import app
-from .options import UNIX, VIRTUAL, Root, virtual_board
+from ..deploy import find_root
+from ..emulators import UNIX, start
+from .app import app, examples
+from .options import Root
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "sesstab emulate",
+        "sesstab emulate RPI_PICO --link /tmp/pico --files /tmp/pico-files",
+        "sesstab exec --port /tmp/pico \"print('hello')\"",
+    )
+)
 def emulate(
-    kind: Annotated[
+    name: Annotated[
         str,
-        typer.Argument(help="unix: stock MicroPython for unix; unix-c: with sesstab compiled in."),
+        typer.Argument(
+            metavar="BOARD",
+            help="unix: stock MicroPython for unix; unix-c: with sesstab compiled in; or RPI_PICO, ...: a "
+            "board that has an emulator (sesstab boards --known).",
+        ),
     ] = UNIX,
     link: Annotated[
         Path | None, typer.Option("--link", help="Also make this symbolic link to the port.")
     ] = None,
     files: Annotated[
-        Path | None, typer.Option("--files", help="A folder for its files. Default: a new one.")
+        Path | None,
+        typer.Option("--files", help="A folder that keeps its files. Default: a new one."),
     ] = None,
-    heap: Annotated[str, typer.Option("--heap", help="Size of its heap.")] = "2M",
+    heap: Annotated[
+        str | None, typer.Option("--heap", help="unix, unix-c: the heap's size. Default: 2M.")
+    ] = None,
+    uart: Annotated[
+        bool, typer.Option("--uart", help="RPI_PICO...: also print the port of its UART0, on a second line.")
+    ] = False,
     root: Root = None,
 ) -> None:
-    """Starts a virtual board, prints its port, and runs until Ctrl-C."""
-    if kind not in VIRTUAL:
-        raise PortError(f"no virtual board {kind!r}; there are {', '.join(VIRTUAL)}")
-    if files:
-        files.mkdir(parents=True, exist_ok=True)
-    with virtual_board(kind, root, heap, files and files.resolve()) as board, _linked(link, board.port):
+    """Starts an emulated board, prints its port, and runs until Ctrl-C.
+
+    The port stays while the board is reset; any program may use it, one at a time.
+    """
+    with (
+        start(name, find_root(root), files=files, heap=heap, uart=uart) as board,
+        _linked(link, board.port),
+        contextlib.suppress(KeyboardInterrupt, SystemExit),
+    ):
         print(board.port, flush=True)
-        _wait_for_signal()
+        if uart:
+            print(getattr(board, "uart_port", None), flush=True)
+        while True:
+            signal.pause()
 
 
 @contextlib.contextmanager
@@ -53,11 +75,3 @@ def _linked(link: Path | None, port: str) -> Iterator[None]:
         yield
     finally:
         link.unlink(missing_ok=True)
-
-
-def _wait_for_signal() -> None:
-    told = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: told.set())
-    while not told.wait(0.5):
-        continue

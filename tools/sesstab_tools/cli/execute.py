@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from pathlib import Path
@@ -9,41 +10,76 @@ from typing import Annotated
 
 import typer
 
-from .app import app
-from .options import Port, Root, Timeout, connect
+from ..errors import BoardError, DeviceException
+from ..repl import OnOutput, Program
+from .app import app, examples
+from .options import Json, Port, Root, Timeout, connect
 
 
-@app.command("exec")
+@app.command(
+    "exec",
+    epilog=examples(
+        'sesstab exec "import os; print(os.uname())"',
+        'sesstab exec --port unix "import sesstab; print(sesstab.ENGINE)"',
+        'sesstab exec --port unix --json --timeout 5 "1 / 0"',
+    ),
+)
 def execute(
     code: Annotated[str, typer.Argument(help="Python code.")],
     port: Port = None,
     root: Root = None,
     timeout: Timeout = None,
+    as_json: Json = False,
 ) -> None:
-    """Runs CODE on the board and shows what it prints."""
-    _run(code.encode(), port, root, timeout)
+    """Runs CODE on the board and shows what it prints.
+
+    Status 1, and the board's traceback, when it raises. Ctrl-C interrupts it. --json: one object with output,
+    error (null, or what went wrong) and traceback.
+    """
+    _run(code.encode(), port, root, timeout, as_json)
 
 
-@app.command()
+@app.command(
+    epilog=examples("sesstab run test.py", "sesstab run --port /dev/ttyACM0 --timeout 60 --json test.py")
+)
 def run(
     file: Annotated[Path, typer.Argument(help="A Python file on this machine.")],
     port: Port = None,
     root: Root = None,
     timeout: Timeout = None,
+    as_json: Json = False,
 ) -> None:
-    """Runs a local FILE on the board and shows what it prints."""
-    _run(file.read_bytes(), port, root, timeout)
+    """Runs a local FILE on the board and shows what it prints; else as sesstab exec."""
+    _run(file.read_bytes(), port, root, timeout, as_json)
 
 
-def _run(code: bytes, port: str | None, root: str | None, timeout: float | None) -> None:
+def _run(code: bytes, port: str | None, root: str | None, timeout: float | None, as_json: bool) -> None:
+    seconds = math.inf if timeout is None else timeout
     with connect(port, root) as board:
         program = board.start(code)
+        if not as_json:
+            _finish(program, seconds, _show_output)
+            return
         try:
-            program.finish(math.inf if timeout is None else timeout, _show_output)
-        except KeyboardInterrupt:
-            # As at a terminal: Ctrl-C is for the program, whose traceback says where it was.
-            program.interrupt()
-            program.finish(on_output=_show_output)
+            print(_result(_finish(program, seconds)))
+        except BoardError as error:
+            print(_result(error.output, error))
+            raise typer.Exit(1) from error
+
+
+def _finish(program: Program, seconds: float, on_output: OnOutput | None = None) -> bytes:
+    try:
+        return program.finish(seconds, on_output)
+    except KeyboardInterrupt:
+        # As at a terminal: Ctrl-C is for the program, whose traceback says where it was.
+        program.interrupt()
+        return program.finish(on_output=on_output)
+
+
+def _result(output: bytes, error: BoardError | None = None) -> str:
+    traceback = error.traceback if isinstance(error, DeviceException) else None
+    what = error.last_line if isinstance(error, DeviceException) else error and str(error)
+    return json.dumps({"output": output.decode(errors="replace"), "error": what, "traceback": traceback})
 
 
 def _show_output(data: bytes) -> None:

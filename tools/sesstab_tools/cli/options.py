@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from serial.tools import list_ports  # type: ignore[import-untyped]
 
+from ..boards import all_boards
 from ..deploy import deploy, find_root
+from ..emulators import UNIX, UNIX_C, start
 from ..errors import PortError
 from ..repl import Board
-from ..virtual import VirtualBoard, unix_board, unix_c_board
 
-UNIX, UNIX_C = "unix", "unix-c"
-VIRTUAL = (UNIX, UNIX_C)
+PORT_VARIABLE = "SESSTAB_PORT"
 
 Port = Annotated[
     str | None,
     typer.Option(
         "--port",
         "-p",
-        envvar="SESSTAB_PORT",
-        help="A device or any pyserial URL (socket://, rfc2217://), or unix or unix-c: a virtual board for "
-        "this command only. Default: the only board on USB.",
+        envvar=PORT_VARIABLE,
+        help="A device or any pyserial URL (socket://, rfc2217://); or unix, unix-c, RPI_PICO, ...: a fresh "
+        "emulated board for this command only. Default: the only board on USB.",
     ),
 ]
 Root = Annotated[
@@ -39,9 +38,9 @@ Timeout = Annotated[
 
 @contextlib.contextmanager
 def connect(port: str | None, root: str | None) -> Iterator[Board]:
-    """The board that a command is for. A virtual one has sesstab on it."""
+    """The board that a command is for. An emulated one has sesstab on it."""
     with open_board(port, root) as board:
-        if port in VIRTUAL:
+        if is_emulated(port, root):
             deploy(board, find_root(root))
         yield board
 
@@ -49,10 +48,10 @@ def connect(port: str | None, root: str | None) -> Iterator[Board]:
 @contextlib.contextmanager
 def open_board(port: str | None, root: str | None) -> Iterator[Board]:
     """The board that a command is for, as it is."""
-    if port in VIRTUAL:
+    if port and is_emulated(port, root):
         with (
-            virtual_board(port, root) as virtual,
-            Board.open(virtual.port, press_reset=virtual.reset) as board,
+            start(port, find_root(root)) as running,
+            Board.open(running.port, press_reset=running.reset) as board,
         ):
             yield board
     else:
@@ -60,17 +59,22 @@ def open_board(port: str | None, root: str | None) -> Iterator[Board]:
             yield board
 
 
-def virtual_board(kind: str, root: str | None, heap: str = "2M", files: Path | None = None) -> VirtualBoard:
-    if kind == UNIX_C:
-        return unix_c_board(find_root(root), heap=heap, files=files)
-    return unix_board(heap=heap, files=files)
+def is_emulated(port: str | None, root: str | None) -> bool:
+    """Whether `port` is no port but the name of a board, to be emulated."""
+    if port is None or "/" in port:
+        return False
+    return port in (UNIX, UNIX_C) or any(spec.name == port for spec in all_boards(find_root(root)))
+
+
+def usb_ports() -> list[str]:
+    return sorted(str(info.device) for info in list_ports.comports() if info.vid is not None)
 
 
 def _only_board() -> str:
     """The port of the board on USB, if there is exactly one."""
-    found = [str(info.device) for info in list_ports.comports() if info.vid is not None]
+    found = usb_ports()
     if len(found) == 1:
         return found[0]
     if found:
-        raise PortError(f"several boards on USB ({', '.join(sorted(found))}); choose one with --port")
+        raise PortError(f"several boards on USB ({', '.join(found)}); choose one with --port")
     raise PortError("no board found on USB; plug one in, name its port with --port, or try --port unix")
