@@ -121,6 +121,14 @@ class RP2040Board:
         """The board's time since the start."""
         return int(self._ask("status")["nanoseconds"])
 
+    @property
+    def in_boot_loader(self) -> bool:
+        """True once a program has called machine.bootloader(): nothing runs until the reset button is pressed.
+
+        The boot loader's volume is not emulated.
+        """
+        return bool(self._ask("status")["bootLoader"])
+
     def reset(self) -> None:
         """The reset button: whatever runs is gone, and MicroPython starts anew with the flash as it is."""
         self._ask("reset", _START_TIME)

@@ -29,6 +29,8 @@ const SLICE = 500000; // cycles between looks at the outside, some milliseconds
 const SHORT = 1e6; // nanoseconds; a wait shorter than that is not worth a timer
 const BUFFER = 16384; // bytes held for a side that does not take them; then the other has to wait
 const PROMPT = '>>> ';
+const VECTOR_MAGIC = 0xb007c0d3; // datasheet 2.8.1.1
+const ROM_SIZE = 0x4000;
 
 /** A pty, and what carries its bytes to and from the board: an object with send(bytes) and pending. */
 class Port {
@@ -88,6 +90,7 @@ class Board {
 
   /** From reset. The flash keeps what it has, and the watchdog knows why, if it was its doing. */
   start(reason = 0, scratch = []) {
+    this.inBootLoader = leadsToBootLoader(scratch);
     this.clock = new SimulationClock();
     const mcu = this.mcu = new RP2040(this.clock);
     mcu.logger = new ConsoleLogger(LogLevel.Error, false);
@@ -125,6 +128,7 @@ class Board {
     return {
       cycles: this.earlier.cycles + this.mcu.core.cycles,
       nanoseconds: Math.round(this.earlier.nanoseconds + this.clock.nanos),
+      bootLoader: this.inBootLoader,
     };
   }
 
@@ -137,6 +141,7 @@ class Board {
   /** Runs the core for a slice, or until it waits. */
   run() {
     this.scheduled = null;
+    if (this.inBootLoader) return; // whose volume this emulator does not have
     if (this.ports.some((port) => port.full)) return; // until the pty takes bytes
     this.wake();
     const { clock } = this;
@@ -191,6 +196,11 @@ class Board {
     if (this.prompted) callback();
     else this.onPrompt = callback;
   }
+}
+
+/** Whether the chip, reset by its watchdog, goes on in the boot loader in ROM: where MicroPython's machine.bootloader() leads. */
+function leadsToBootLoader([, , , , magic, check, , entry]) {
+  return magic === VECTOR_MAGIC && (check ^ -magic) >>> 0 === entry && entry < ROM_SIZE;
 }
 
 function answer(values = {}) {
