@@ -6,6 +6,11 @@ override BUILD = o
 VPATH = $(MODULE_DIR) $(MODULE_DIR)/../core
 CFLAGS += -I$(MODULE_DIR) -I$(MODULE_DIR)/../core -Wextra -Wno-unused-parameter
 CFLAGS += -fno-jump-tables -fno-tree-loop-distribute-patterns
+# On Xtensa, MicroPython's linker takes what two files have at the same offset of sections with the same name for one
+# thing. So each file's sections get names of their own.
+ifeq ($(ARCH),xtensawin)
+CFLAGS += $(foreach section,.text .rodata.str1.1 .data.rel.ro .bss,-Wa,--rename-section,$(section)=$(section).$(*F))
+endif
 
 include $(MPY_DIR)/py/dynruntime.mk
 
