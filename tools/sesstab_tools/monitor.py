@@ -31,7 +31,6 @@ _TRIES = 3  # a program's own output may come in between
 _STATUS = re.compile(rb'\{"number": [^{}]*\}')
 _SOURCE = Path(__file__).with_name("on_board") / "table_status.py"
 _NAME = "_sesstab_table_status"
-_LOAD = f"{_NAME} = {{}}\nexec({{source!r}}, {_NAME})"
 _TABLES = (
     "[name for name in globals() if hasattr(globals()[name], 'next_session') and name != 'SessionTable']"
 )
@@ -82,7 +81,8 @@ def watch(board: Board, table: str | None = None) -> Iterator[tuple[str, Look]]:
         yield "the program answers", lambda: _look(board, lambda: _ask_program(board))
         return
     expression = table or _only_table(board)
-    board.exec(_LOAD.format(source=_SOURCE.read_text(encoding="utf-8")))
+    source = _SOURCE.read_text(encoding="utf-8")
+    board.exec(f"{_NAME} = {{}}\nexec({source!r}, {_NAME})")
     try:
         yield expression, lambda: _look(board, lambda: _ask_prompt(board, expression))
     finally:

@@ -15,6 +15,8 @@ LEAVE_KEYS = b"\x1d\x18"  # Ctrl-] and Ctrl-X
 _WRITE_TIME = 10.0
 _POLL_INTERVAL = 0.02  # for lines that cannot be polled
 _LAST_WORDS = 0.3  # seconds of silence that end the output, after the end of a piped input
+_PIECE = 32  # bytes of a paste on the way at once: a board without flow control may lose more
+_ECHO_TIME = 0.05  # seconds of silence after which no echo is waited for: some programs give none
 
 
 def interact(line: Line) -> None:
@@ -28,7 +30,7 @@ def interact(line: Line) -> None:
                 _show_last_words(line, screen)
                 return
             end = min((keys.index(key) for key in LEAVE_KEYS if key in keys), default=len(keys))
-            line.send(keys[:end], Deadline(_WRITE_TIME))
+            _send(line, keys[:end], screen)
             if end < len(keys):
                 return
 
@@ -44,6 +46,17 @@ def _show_until_key(line: Line, keyboard: int, screen: int) -> None:
         _show(line.receive(0), screen)
         if keyboard in ready:
             return
+
+
+def _send(line: Line, keys: bytes, screen: int) -> None:
+    """What is typed goes at once; a paste in pieces, each when the board has echoed the one before."""
+    for start in range(0, len(keys), _PIECE):
+        piece = keys[start : start + _PIECE]
+        line.send(piece, Deadline(_WRITE_TIME))
+        missing = len(piece) if len(piece) == _PIECE else 0
+        while missing > 0 and (echo := line.receive(_ECHO_TIME)):
+            _show(echo, screen)
+            missing -= len(echo)
 
 
 def _show_last_words(line: Line, screen: int) -> None:

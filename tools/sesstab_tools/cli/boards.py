@@ -20,6 +20,11 @@ from .app import app, examples
 from .options import Json, Root
 
 _PROBE_TIME = 3.0
+# What the table shows; JSON has everything.
+_COLUMNS = (
+    *("name", "chip", "arch", "flash", "emulator", "title"),
+    *("port", "usb", "firmware", "sesstab", "engine", "description", "machine"),
+)
 
 
 @app.command(
@@ -43,7 +48,7 @@ def boards(
 ) -> None:
     """Lists the serial ports on USB; with --probe also the firmware and the sesstab on each board.
 
-    Without --probe no port is opened, and no board disturbed.
+    Without --probe no port is opened, and no board disturbed. --json says more: heap, and USB description.
     """
     found = [_known(spec) for spec in all_boards(find_root(root))] if known else _ports(port or [])
     if probe and not known:
@@ -61,11 +66,11 @@ def _known(spec: BoardSpec) -> dict[str, Any]:
     flash = {Uf2Flash: "UF2", EsptoolFlash: "esptool"}.get(type(spec.flash), "")
     return {
         "name": spec.name,
-        "title": spec.title,
         "chip": spec.chip,
         "arch": spec.arch,
         "flash": flash,
         "emulator": spec.emulator.kind if spec.emulator else "",
+        "title": spec.title,
     }
 
 
@@ -90,10 +95,14 @@ def _probe(port: str) -> dict[str, Any]:
 
 
 def _show(found: list[dict[str, Any]]) -> None:
-    table = Table(box=None)
-    columns = [name for name in found[0] if any(entry[name] for entry in found)]
+    """A table whose last column takes what room there is; what went wrong, a line each."""
+    table = Table(box=None, pad_edge=False)
+    columns = [name for name in _COLUMNS if any(entry.get(name) for entry in found)]
     for name in columns:
-        table.add_column(name)
+        table.add_column(name, no_wrap=name != columns[-1])
     for entry in found:
-        table.add_row(*(str(entry[name]) for name in columns))
-    Console(soft_wrap=True, highlight=False).print(table)
+        table.add_row(*(entry[name] or "" for name in columns))
+    Console(highlight=False).print(table)
+    for entry in found:
+        if entry.get("error"):
+            print(entry["error"])

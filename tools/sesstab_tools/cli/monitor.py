@@ -8,7 +8,7 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import typer
@@ -23,7 +23,10 @@ from .app import app, examples
 from .options import Port, Root, open_board
 
 _COUNTERS = ("number", "capacity", "stored", "hits", "misses", "timeouts", "evictions", "cb_hits")
-_BAR_WIDTH = 40
+_BAR_WIDTH = 36
+_COLUMN_WIDTH = 9
+_MOST_CONTEXTS = 6
+_OTHER_LINES = 14  # on the screen, beside the rows of contexts and sessions
 _WRAP = 1 << 30  # of the counters
 
 
@@ -107,65 +110,81 @@ def _show(samples: Iterator[Sample], title: str) -> None:
 
 
 def _screen(now: Sample, before: Sample, first: Sample, title: str, height: int) -> RenderableType:
-    used = Table.grid(padding=(0, 2))
-    used.add_row(
-        ProgressBar(total=now.capacity, completed=min(now.number, now.capacity), width=_BAR_WIDTH),
-        f"{now.number} of {now.capacity} sessions",
-    )
-    above = Table.grid(padding=(0, 4))
-    above.add_row(_counters(now, before, first), _contexts(now.sessions))
-    rows = max(1, height - 16 - max(0, len({session.context for session in now.sessions}) - 6))
+    contexts = _contexts(now.sessions)
+    contexts_shown = min(len(contexts), _MOST_CONTEXTS)
+    rows = max(1, height - _OTHER_LINES - contexts_shown)
     return Group(
-        Text(title, style="bold"),
-        used,
+        Text(title, style="bold", no_wrap=True),
+        _occupancy(now),
         "",
-        above,
+        _counters(now, before, first),
         "",
-        *_sessions(now.sessions, rows),
+        _table(("context", "sessions", "youngest", "oldest", "next expiry"), contexts, contexts_shown),
+        "",
+        _table(("last used", "age", "timeout", "expires in", "context"), _order(now.sessions), rows),
     )
+
+
+def _occupancy(now: Sample) -> Table:
+    looked = now.hits + now.misses + now.timeouts
+    rate = f", hit rate {100 * now.hits / looked:.0f} %" if looked else ""
+    bar = ProgressBar(total=now.capacity, completed=min(now.number, now.capacity), width=_BAR_WIDTH)
+    grid = Table.grid(padding=(0, 2))
+    grid.add_row(bar, f"{now.number} of {now.capacity} sessions{rate}")
+    return grid
 
 
 def _counters(now: Sample, before: Sample, first: Sample) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for name in ("", "total", "per second", "since the start"):
-        table.add_column(name, justify="left" if not name else "right", no_wrap=True)
-    for name in ("hits", "misses", "timeouts", "evictions", "stored", "cb_hits"):
-        total = getattr(now, name)
-        since = (total - getattr(first, name)) % _WRAP
-        seconds = now.time - before.time
-        rate = (total - getattr(before, name)) % _WRAP / seconds if seconds > 0 else 0.0
-        table.add_row(name, str(total), f"{rate:.1f}", f"+{since}")
-    looked = now.hits + now.misses + now.timeouts
-    table.add_row("hit rate", f"{100 * now.hits / looked:.0f} %" if looked else "-", "", "")
-    return table
+    names = ("hits", "misses", "timeouts", "evictions", "stored", "cb_hits")
+    seconds = now.time - before.time
+
+    def since(then: Sample, name: str) -> int:
+        return int(getattr(now, name) - getattr(then, name)) % _WRAP
+
+    rates = [f"{since(before, name) / seconds:.1f}" if seconds > 0 else "" for name in names]
+    rows = [
+        ("total", *(str(getattr(now, name)) for name in names)),
+        ("per second", *rates),
+        ("seen here", *(str(since(first, name)) for name in names)),
+    ]
+    return _table(("", *names), rows, len(rows))
 
 
-def _contexts(sessions: tuple[Session, ...]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for name in ("context", "sessions", "youngest", "oldest", "next expiry"):
-        table.add_column(name, justify="right", no_wrap=True)
+def _contexts(sessions: tuple[Session, ...]) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
     for context in sorted({session.context for session in sessions}):
         own = [session for session in sessions if session.context == context]
         ages = [session.age for session in own]
         left = min(session.timeout - session.age for session in own)
-        table.add_row(str(context), str(len(own)), _span(min(ages)), _span(max(ages)), _left(left))
-    return table
+        rows.append((str(context), str(len(own)), _span(min(ages)), _span(max(ages)), _left(left)))
+    return rows
 
 
-def _sessions(sessions: tuple[Session, ...], rows: int) -> list[RenderableType]:
-    """The list, cut to what the screen holds."""
-    if not sessions:
-        return [Text("no session in the table", style="dim")]
+def _order(sessions: tuple[Session, ...]) -> list[tuple[str, ...]]:
+    """Most recently used first."""
+    return [
+        (
+            str(place),
+            _span(session.age),
+            _span(session.timeout),
+            _left(session.timeout - session.age),
+            str(session.context),
+        )
+        for place, session in enumerate(sessions, 1)
+    ]
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], most: int) -> Table:
+    """The table, cut after `most` rows; with how many are left out."""
     table = Table(box=None, pad_edge=False)
-    for name in ("last used", "age", "timeout", "expires in", "context"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for place, session in enumerate(sessions[:rows], 1):
-        left = session.timeout - session.age
-        style = "dim" if left < 0 or session.age < 0 else ""
-        times = (_span(session.age), _span(session.timeout), _left(left))
-        table.add_row(str(place), *times, str(session.context), style=style)
-    hidden = len(sessions) - rows
-    return [table, Text(f"and {hidden} more, used longer ago", style="dim")] if hidden > 0 else [table]
+    for name in head:
+        table.add_column(name, justify="right", no_wrap=True, min_width=_COLUMN_WIDTH)
+    for row in rows[:most]:
+        table.add_row(*row)
+    if rows[most:]:
+        table.caption = f"and {len(rows) - most} more"
+        table.caption_justify = "left"
+    return table
 
 
 def _left(seconds: int) -> str:
