@@ -42,6 +42,7 @@ from .link import LinkError
 from .repl import Board
 from .virtual import unix_board, unix_c_board
 
+MEASURED = f"ECDSA P-256: {ROUNDS} handshakes each; the least CPU time, medians of the rest"
 TLS12, TLS13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 
 
@@ -80,7 +81,7 @@ def one_board(board: Board, emulated: BoardSpec | None, certificate: Certificate
         way: board_handshakes.rows(measured, clock)
         for way, measured in board_handshakes.handshakes(board, certificate)
     }
-    title = f"TLS over the serial line, {described(board_handshakes.ROUNDS)}"
+    title = f"TLS over the serial line, ECDSA P-256: medians of {board_handshakes.ROUNDS} handshakes each"
     console.print(comparison(title, columns, results))
 
 
@@ -92,7 +93,7 @@ def stock_board(board: Board, certificate: Certificate, console: Console) -> Non
         "server over serial": rows(over_serial(board, context)),
         "server over TCP": rows(over_tcp(board, context)),
     }
-    console.print(comparison(f"TLS 1.2, {described(ROUNDS)}", list(COLUMNS), results))
+    console.print(comparison(f"TLS 1.2, {MEASURED}", list(COLUMNS), results))
     console.print(f"The table's own count: {counts(board)}\n")
 
 
@@ -103,7 +104,7 @@ def board_with_sesstab(board: Board, certificate: Certificate, console: Console)
     start_client(board, certificate)
     for name, version in (("client TLS 1.2", TLS12), ("client TLS 1.3", TLS13)):
         results[name] = rows(as_client_over_tcp(board, server_context(certificate, version)))
-    title = f"TLS 1.3, and the board as a client, {described(ROUNDS)}"
+    title = f"TLS 1.3, and the board as a client, {MEASURED}"
     console.print(comparison(title, list(COLUMNS), results))
 
 
@@ -112,10 +113,6 @@ def introduce(name: str, board: Board, console: Console) -> None:
     deployment = deploy_programs(board)
     console.print(f"[bold]{name}[/bold], at {board.port}: {version}")
     console.print(f"{len(deployment.sent)} files deployed over its serial line")
-
-
-def described(rounds: int) -> str:
-    return f"ECDSA P-256: {rounds} handshakes each; the least CPU time, medians of the rest"
 
 
 def comparison(title: str, columns: list[str], results: dict[str, list[list[str]]]) -> Table:

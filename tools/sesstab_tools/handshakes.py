@@ -252,16 +252,14 @@ Mbed TLS's allocations and its bytes at the peak."""
 
 
 def figures(handshakes: list[Handshake], resumed: bool) -> list[float | None]:
-    """One number for each of COLUMNS; None where the firmware cannot tell."""
+    """One number for each of COLUMNS; None where the firmware cannot tell.
+
+    Of the times the least, since all that disturbs a measurement adds to it; of the rest the median.
+    """
     chosen = [h for h in handshakes if h.resumed == resumed]
     heaps = [h.tls_heap for h in chosen if h.tls_heap]
     peaks = [statistics.median(heap[i] for heap in heaps) if heaps else None for i in (0, 1)]
-    return [least_us(chosen) / 1000, *medians(chosen, "received", "sent", "heap"), *peaks]
-
-
-def least_us(handshakes: list[Handshake]) -> int:
-    """The shortest time, since all that disturbs a measurement adds to it."""
-    return min(h.cpu_us for h in handshakes)
+    return [min(h.cpu_us for h in chosen) / 1000, *medians(chosen, "received", "sent", "heap"), *peaks]
 
 
 def medians(handshakes: list[Handshake], *names: str) -> list[float]:
