@@ -1,4 +1,4 @@
-"""The soak's short form, and that it finds bugs: each is a change of one place in the engines while a turn runs."""
+"""The soak, its short form; and that it finds bugs: changes of one place in the engine while a turn runs."""
 
 from __future__ import annotations
 
@@ -51,14 +51,12 @@ def reuse_pure() -> object:
     return soak.reuse((pure.SessionTable, soak.TableModel), (1, 1), 65535)
 
 
-def next_generation_is_0(self: object, slot: int, id: bytes, data: bytes) -> int:
-    table: object = self
-    if table._generations[slot] == 0xFFFF:  # type: ignore[attr-defined]
-        table._generations[slot] = 0  # type: ignore[attr-defined]
-    return int(FILL(self, slot, id, data))
+def generations_are_few(self: object, *args: object, **options: object) -> None:
+    INIT(self, *args, **options)
+    self._generation_max -= 1  # type: ignore[attr-defined]
 
 
-FILL = pure.SessionTable._fill
+INIT = pure.SessionTable.__init__
 BUGS: dict[str, tuple[str, object, Callable[[], object]]] = {
     "the future is good": (
         "_is_expired",
@@ -73,13 +71,9 @@ BUGS: dict[str, tuple[str, object, Callable[[], object]]] = {
         churn_pure,
     ),
     "bounds are not kept": ("_note_times", lambda self, slot: None, lockstep),
-    "a hit is counted beyond 2^30": (
-        "sess_hits",
-        lambda self: self._hits + (self._hits < 9 and 1 << 30),
-        lockstep,
-    ),
-    "a free slot goes to the other end": ("_free_slot", lambda self, slot: None, lockstep),
-    "the last generation is left out": ("_fill", next_generation_is_0, reuse_pure),
+    "references are not counted": ("up_ref", lambda self, h: 1, lockstep),
+    "a free slot is lost": ("_free_slot", lambda self, slot: None, lockstep),
+    "a generation comes round early": ("__init__", generations_are_few, reuse_pure),
 }
 
 
