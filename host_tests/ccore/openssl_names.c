@@ -25,7 +25,7 @@ int main(void)
     SSL_CTX *ctx = SSL_CTX_new(memory, sizeof memory, &config);
     const uint8_t id[] = "identity";
     unsigned n;
-    CHECK(ctx);
+    CHECK(ctx && !SSL_CTX_new(NULL, sizeof memory, &config));
     SSL_CTX_sess_set_new_cb(ctx, on_new);
     SSL_CTX_sess_set_get_cb(ctx, on_get);
     SSL_CTX_sess_set_remove_cb(ctx, on_remove);
@@ -50,7 +50,7 @@ int main(void)
     CHECK(SSL_CTX_sess_connect(ctx) == 0);
     CHECK(SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT) == SSL_SESS_CACHE_SERVER);
     CHECK(SSL_CTX_get_session_cache_mode(ctx) == SSL_SESS_CACHE_CLIENT);
-    CHECK(SSL_CTX_sess_connect_good(ctx) == 2);
+    CHECK(SSL_CTX_sess_connect_good(ctx) == 2 && SSL_CTX_sess_accept(ctx) == 0);
     CHECK(SSL_remove_session(ctx, s) == 1 && SSL_CTX_remove_session(ctx, s) == 0 && events[2] == 2);
     CHECK(SSL_CTX_add_session(ctx, s) == 1);
     SSL_CTX_flush_sessions(ctx, 2000);

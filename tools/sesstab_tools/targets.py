@@ -116,7 +116,7 @@ class TargetBoards:
         return board
 
     def _cpython_path(self, engine: str) -> list[Path]:
-        path = [self.root / "lib", self.tests]
+        path = [self.root / "lib", self.tests, self.root / "host_tests" / "cpython"]
         return [*path, self.root / "host_tests" / "ccore"] if engine == NATIVE else path
 
     def _deployed(self, board: Board, name: TargetId) -> Board:
