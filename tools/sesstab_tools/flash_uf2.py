@@ -5,6 +5,9 @@ another chip, succeeds. So the file is checked first, whole; and what shows succ
 away, which it does when the last block of the set has come, and that MicroPython then answers. Only then can
 flash be verified: the board computes the SHA-256 of its own, since the volume cannot be read back.
 
+It also keeps what it has of a set that was cut off: of the next one with as many blocks, though of another
+image, it ignores those that it has. So before the file comes a block that makes it forget.
+
 A board that runs MicroPython is sent into its boot loader over the REPL.
 """
 
@@ -26,7 +29,7 @@ from .errors import BoardError, DeviceException, FlashError, ImageError, PortErr
 from .flash import Flashed, OnProgress
 from .line import Deadline
 from .repl import Board
-from .uf2 import BLOCK, FAMILY_ID_PRESENT, NOT_MAIN_FLASH, PAYLOAD, Block, decode
+from .uf2 import BLOCK, COUNT, FAMILY_ID_PRESENT, NOT_MAIN_FLASH, PAYLOAD, Block, decode, encode
 from .volumes import Volume, find_volumes, volume_at
 
 FILE = "firmware.uf2"
@@ -81,7 +84,7 @@ def flash_uf2(
     runs = check_image(contents, flash, path)
     volume, port = _find_volume(spec, flash, folder, port)
     others = set(_usb_ports())
-    _Copy(contents, volume, on_progress).run()
+    _Copy(_block_of_no_set(flash) + contents, volume, on_progress).run()
     _wait_until_gone(volume)
     with _wait_for_micropython(volume, port, others) as board:
         verified = _verify(board, runs, verify)
@@ -146,6 +149,13 @@ def _runs(blocks: Sequence[Block]) -> list[Run]:
         else:
             runs.append(Run(block.address, bytearray(block.data)))
     return runs
+
+
+def _block_of_no_set(flash: Uf2Flash) -> bytes:
+    """Set to have no blocks at all, it is not written, and ends the set that was on its way."""
+    block = bytearray(encode(bytes(PAYLOAD), flash.address, flash.family))
+    block[COUNT : COUNT + 4] = bytes(4)
+    return bytes(block)
 
 
 # The volume

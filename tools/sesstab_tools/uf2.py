@@ -23,6 +23,9 @@ BLOCK = 512
 PAYLOAD = 256
 """Bytes of the image in each block that encode() makes: a page of flash."""
 
+COUNT = 24
+"""Where a block says how many there are."""
+
 NOT_MAIN_FLASH = 0x00000001
 FAMILY_ID_PRESENT = 0x00002000
 
