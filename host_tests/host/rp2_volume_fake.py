@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import stat
 import struct
 import subprocess
@@ -57,6 +58,7 @@ _SECTOR = 4096  # what flash erases at once
 _REBOOTED = 0
 _START_TIME = 10.0
 _POLL = 0.02
+_NO_FUSE = "FUSE does not work here; it needs /dev/fuse, and fusermount3 (tools/setup/test_tools.sh)"
 
 
 class Booted(Protocol):
@@ -172,6 +174,8 @@ class FakeRP2:
         self._board = None
 
     def _mount(self) -> None:
+        if not shutil.which("fusermount3"):
+            raise RuntimeError(_NO_FUSE)
         flash = self._spec.flash
         assert isinstance(flash, Uf2Flash)
         arguments = [str(self.folder), str(self._file), flash.volume, str(flash.family), self.fault]
@@ -187,10 +191,7 @@ class FakeRP2:
             if volume.poll() is not None or time.monotonic() > end:
                 volume.kill()
                 assert volume.stderr
-                raise RuntimeError(
-                    f"FUSE does not work here: {volume.stderr.read().strip() or 'no mount'}; it needs "
-                    "/dev/fuse, and fusermount3 (tools/setup/test_tools.sh)"
-                )
+                raise RuntimeError(f"{_NO_FUSE}: {volume.stderr.read()}")
             time.sleep(_POLL)
 
     def _unmount(self) -> None:
