@@ -12,7 +12,7 @@ import pytest
 from sesstab_tools.deploy import find_module, module_names
 from sesstab_tools.errors import DeviceException, PortError
 from sesstab_tools.repl import Board
-from sesstab_tools.targets import port_name, readable_traceback
+from sesstab_tools.targets import ENGINES, default_targets, port_name, readable_traceback, target_names
 from sesstab_tools.virtual import VirtualBoard, cpython_board, unix_board
 
 ROOT = Path(__file__).parents[2]
@@ -232,3 +232,11 @@ def test_cpython_board_is_a_fresh_python_with_its_path(tmp_path: Path) -> None:
         board.exec("x = 1")
         board.soft_reset()
         assert board.eval("'x' in globals()") is False
+
+
+def test_each_target_runs_each_engine_and_twins_the_pure_one_once() -> None:
+    """RPI_PICO_STOCK is RPI_PICO without sesstab's module, so in Python they are the same."""
+    targets = {str(target) for target in default_targets(ROOT, ENGINES)}
+    every = {f"{name}-{engine}" for name in target_names(ROOT) for engine in ENGINES}
+    assert every - targets == {"RPI_PICO_STOCK-pure"}
+    assert targets <= every

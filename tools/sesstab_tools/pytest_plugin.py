@@ -23,6 +23,7 @@ from .targets import (
     QUICK,
     TargetBoards,
     TargetId,
+    default_targets,
     port_name,
     probe_engines,
     readable_traceback,
@@ -183,13 +184,15 @@ def _selected_targets(config: pytest.Config, root: Path) -> list[TargetId]:
     if hasattr(config, "workerinput"):
         return [TargetId(*fields) for fields in config.workerinput["sesstab_targets"]]
     ports: list[str] = config.getoption("--port") or []
+    named: list[str] = config.getoption("--target") or []
+    engines: list[str] = config.getoption("--engine") or []
     known = target_names(root)
-    named: list[str] = config.getoption("--target") or ([] if ports else known)
     for name in named:
         if name not in known:
             raise pytest.UsageError(f"--target {name}: there are {', '.join(known)}; --port names a board")
-    engines: list[str] = config.getoption("--engine") or []
     targets = [TargetId(name, engine) for name in named for engine in engines or ENGINES]
+    if not named and not ports:
+        targets = default_targets(root, engines or ENGINES)
     for port in ports:
         targets += [
             TargetId(port_name(port), engine, port) for engine in engines or probe_engines(port, root)

@@ -7,9 +7,11 @@ runs its tests one by one; after a hang or a reset it gets the board back and lo
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .boards import all_boards
 from .deploy import deploy, find_module, is_built_in, mpy_of
 from .emulators import UNIX, UNIX_C, RunningBoard, emulated_names, start
 from .errors import BoardError, DeviceException, NoAnswer
@@ -57,6 +59,23 @@ class TargetId:
 def target_names(root: Path) -> list[str]:
     """All that can run on this computer. An emulated board has its board's name."""
     return [CPYTHON, *emulated_names(root)]
+
+
+def default_targets(root: Path, engines: Sequence[str]) -> list[TargetId]:
+    """All of them. Where two firmwares differ in sesstab's module alone, the pure engine runs on one."""
+    specs = [spec for spec in all_boards(root) if spec.emulator]
+    with_module = {(spec.firmware.port, spec.firmware.board) for spec in specs if spec.firmware.user_module}
+    twins = {
+        spec.name
+        for spec in specs
+        if not spec.firmware.user_module and (spec.firmware.port, spec.firmware.board) in with_module
+    }
+    return [
+        TargetId(name, engine)
+        for name in target_names(root)
+        for engine in engines
+        if engine != PURE or name not in twins
+    ]
 
 
 def port_name(port: str) -> str:
