@@ -16,6 +16,7 @@ _WRITE_TIME = 10.0
 _POLL_INTERVAL = 0.02  # for lines that cannot be polled
 _LAST_WORDS = 0.3  # seconds of silence that end the output, after the end of a piped input
 _PIECE = 32  # bytes of a paste on the way at once: a board without flow control may lose more
+_TYPED = 8  # bytes that a key or some give at once; their echo is not waited for
 _ECHO_TIME = 0.05  # seconds of silence after which no echo is waited for: some programs give none
 
 
@@ -53,10 +54,18 @@ def _send(line: Line, keys: bytes, screen: int) -> None:
     for start in range(0, len(keys), _PIECE):
         piece = keys[start : start + _PIECE]
         line.send(piece, Deadline(_WRITE_TIME))
-        missing = len(piece) if len(piece) == _PIECE else 0
-        while missing > 0 and (echo := line.receive(_ECHO_TIME)):
+        while len(piece) > _TYPED and (echo := line.receive(_ECHO_TIME)):
             _show(echo, screen)
-            missing -= len(echo)
+            piece = _not_echoed(piece, echo)
+
+
+def _not_echoed(piece: bytes, echo: bytes) -> bytes:
+    """What is left of `piece` after what `echo` has of it, in order; a board adds prompts and indents."""
+    place = 0
+    for byte in echo:
+        if place < len(piece) and piece[place] == byte:
+            place += 1
+    return piece[place:]
 
 
 def _show_last_words(line: Line, screen: int) -> None:

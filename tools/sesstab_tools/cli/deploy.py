@@ -13,15 +13,17 @@ from rich.table import Table
 
 from .. import deploy as deployment
 from ..repl import Board
-from .app import app
+from .app import app, examples
 from .options import Json, Port, Root, open_board
 
-_EXAMPLES = """
-Examples: sesstab deploy; sesstab deploy --dry-run --port /dev/ttyACM0; sesstab deploy --verify --json
-"""
-
-
-@app.command("deploy", epilog=_EXAMPLES)
+@app.command(
+    "deploy",
+    epilog=examples(
+        "sesstab deploy",
+        "sesstab deploy --dry-run --port RPI_PICO",
+        "sesstab deploy --verify --json --port /dev/ttyACM0",
+    ),
+)
 def deploy_command(
     port: Port = None,
     root: Root = None,

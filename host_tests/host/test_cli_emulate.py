@@ -1,0 +1,137 @@
+"""sesstab emulate, and emulated boards as ports: they run, they take options, and nothing is left of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from cli_user import ENDINGS, ROOT, all_gone, descendants, running, sesstab
+from sesstab_tools.emulators import start
+from sesstab_tools.errors import PortError
+from sesstab_tools.repl import Board
+
+slow = pytest.mark.slow
+
+
+@contextmanager
+def emulated(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`sesstab emulate`, and the port that it has printed."""
+    with running("emulate", *arguments) as process:
+        assert process.stdout and process.stderr
+        port = process.stdout.readline().strip()
+        assert port, process.stderr.read()
+        yield process, port
+
+
+@pytest.mark.parametrize("number", ENDINGS)
+def test_emulate_until_told_to_end(number: signal.Signals, tmp_path: Path) -> None:
+    link, files = tmp_path / "board", tmp_path / "files"
+    with emulated("--link", str(link), "--files", str(files), "--heap", "300K") as (process, port):
+        assert os.readlink(link) == port
+        with Board.open(str(link)) as board:
+            board.exec("open('here', 'w').close()")
+            assert board.eval("__import__('gc').mem_free()") < 400_000  # type: ignore[operator]
+        started = descendants(process.pid)
+        assert started
+        process.send_signal(number)
+        assert process.wait(10) == 0
+        assert all_gone(started)
+    assert not link.is_symlink()
+    assert (files / "here").exists()
+
+
+def test_emulate_killed_leaves_no_process() -> None:
+    with emulated() as (process, port), Board.open(port) as board:
+        board.start("while True: pass")
+        folder = Path(os.readlink(f"/proc/{descendants(process.pid)[0]}/cwd"))
+        started = descendants(process.pid)
+        assert started
+        process.kill()
+        assert all_gone(started)
+    os.rmdir(folder)
+
+
+def test_a_link_that_is_a_file_is_left_alone(tmp_path: Path) -> None:
+    link = tmp_path / "precious"
+    link.write_text("data")
+    done = sesstab("emulate", "--link", str(link))
+    assert done.returncode == 1
+    assert "File exists" in done.stderr
+    assert link.read_text() == "data"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("RPI_PICO", {"heap": "3M"}, "RPI_PICO has the heap that its firmware gives it; heap is for unix"),
+        ("QEMU_MICROBIT", {"files": "kept"}, "QEMU_MICROBIT keeps its files in memory"),
+        ("QEMU_XTENSA_DC233C", {"uart": True}, "QEMU_XTENSA_DC233C has one serial port only"),
+        ("unix", {"uart": True}, "unix has one serial port only"),
+        ("UNIX", {"uart": True}, "unix-c has one serial port only"),
+    ],
+)
+def test_what_a_board_does_not_have_is_refused(
+    name: str, options: dict[str, object], message: str, tmp_path: Path
+) -> None:
+    if "files" in options:
+        options = {"files": tmp_path / "kept"}
+    with pytest.raises(PortError) as raised:
+        start(name, ROOT, **options)  # type: ignore[arg-type]
+    assert message in str(raised.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_board_of_ones_own_is_a_port_too(tmp_path: Path) -> None:
+    folder = tmp_path / "MINE"
+    folder.mkdir()
+    (folder / "board.toml").write_text((ROOT / "boards" / "UNIX" / "board.toml").read_text())
+    done = sesstab("deploy", "--dry-run", "--json", "--port", "MINE", SESSTAB_BOARDS=str(tmp_path))
+    assert '"engine": "native"' in done.stdout, done.stderr
+
+
+@slow
+@pytest.mark.parametrize("name", ["QEMU_MICROBIT", "QEMU_XTENSA_DC233C", "RPI_PICO"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_left_of_a_board(name: str, number: signal.Signals, tmp_path: Path) -> None:
+    link = tmp_path / "board"
+    with emulated(name, "--link", str(link)) as (process, _):
+        with Board.open(str(link)) as board:
+            assert board.eval("6 * 7") == 42
+        started = descendants(process.pid)
+        assert started
+        process.send_signal(number)
+        assert process.wait(10) == (0 if number == signal.SIGTERM else -number)
+        assert all_gone(started)
+    assert link.is_symlink() == (number == signal.SIGKILL)
+
+
+@slow
+@pytest.mark.parametrize("name", ["QEMU_XTENSA_DC233C", "RPI_PICO"])
+def test_files_outlive_an_emulated_board(name: str, tmp_path: Path) -> None:
+    for code in ("open('here', 'w').close()", "__import__('os').stat('here')"):
+        with emulated(name, "--files", str(tmp_path / "kept")) as (process, port):
+            with Board.open(port) as board:
+                board.exec(code)
+            process.terminate()
+            assert process.wait(10) == 0
+
+
+@slow
+def test_the_picos_uart_is_a_second_port() -> None:
+    with emulated("RPI_PICO", "--uart") as (process, port):
+        assert process.stdout
+        uart = process.stdout.readline().strip()
+        assert uart != port
+        assert os.path.exists(uart)
+
+
+@slow
+def test_a_board_for_one_command_as_it_is() -> None:
+    done = sesstab("deploy", "--dry-run", "--port", "QEMU_MICROBIT")
+    assert done.returncode == 0, done.stderr
+    assert "native (dist/natmod/armv6m_" in done.stdout
