@@ -16,12 +16,10 @@ from pathlib import Path
 
 import pytest
 from sesstab_tools.boards import BoardSpec, find_board
-from sesstab_tools.certificates import Certificate, make_certificate
 from sesstab_tools.deploy import deploy
 from sesstab_tools.emulators import emulate
 from sesstab_tools.errors import BoardError, BoardReset, DeviceException, PortError
 from sesstab_tools.files import Files
-from sesstab_tools.handshakes import client_context, deploy_programs, figures, over_serial, start_server
 from sesstab_tools.qemu import QemuBoard, qemu_board
 from sesstab_tools.repl import Board, Program
 
@@ -52,11 +50,6 @@ def qemu(spec: BoardSpec) -> Iterator[QemuBoard]:
 def board(qemu: QemuBoard) -> Iterator[Board]:
     with Board.open(qemu.port, press_reset=qemu.reset) as client:
         yield client
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    return make_certificate(tmp_path_factory.mktemp("certificate"))
 
 
 def is_running(pid: int) -> bool:
@@ -464,23 +457,6 @@ def test_the_module_of_the_board_s_architecture_is_deployed(spec: BoardSpec, boa
     board.soft_reset()
     board.exec("import sesstab")
     assert board.eval("sesstab.ENGINE") == "native"
-
-
-# TLS with the host's OpenSSL: the firmware is stock, so the module finds Mbed TLS's config by itself
-
-
-@slow
-def test_full_and_resumed_handshakes_over_serial(
-    spec: BoardSpec, board: Board, certificate: Certificate
-) -> None:
-    board.soft_reset()
-    assert deploy_programs(board).engine == "native"
-    start_server(board, certificate)
-    handshakes = over_serial(board, client_context(certificate, tickets=False), rounds=2)
-    assert [handshake.resumed for handshake in handshakes] == [False, True, False, True]
-    full, resumed = figures(handshakes, False), figures(handshakes, True)
-    assert full[0] and resumed[0] and full[0] > 10 * resumed[0]
-    assert full[2] and resumed[2] and full[2] > 4 * resumed[2]  # bytes of the board's
 
 
 # Ends

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sesstab_tools.certificates import Certificate, make_certificate
 from sesstab_tools.errors import DeviceException
-from sesstab_tools.handshakes import client_context, deploy_programs, start_server
+from sesstab_tools.handshakes import client_context, deploy_programs, over_serial, start_server
 from sesstab_tools.link import LinkError, SerialLine, SerialTLS
 from sesstab_tools.repl import Board
 
@@ -105,6 +105,16 @@ def test_session_does_not_resume_after_the_table_forgot_it(
     _, reused, report = connect(server, context, session)
     assert not reused
     assert report["misses"] >= 1
+
+
+def test_a_handshake_that_fails_is_told_in_the_board_s_words(server: Board, tmp_path: Path) -> None:
+    stranger = make_certificate(tmp_path)
+    with pytest.raises(
+        LinkError, match=r"self-signed certificate.*; the board says .OSError: .*ALERT_MESSAGE"
+    ):
+        over_serial(server, client_context(stranger), rounds=1)
+    server.recover()
+    assert server.eval("table.sess_number()") == 0
 
 
 # The link itself, against a scripted program

@@ -163,7 +163,7 @@ def main() -> None:
         text = report(root)
         print(text)
         if arguments.write:
-            write(root / "docs" / "performance.md", text, "boards")
+            write(root / "docs" / "performance.md", text, "board handshakes")
     except (BoardError, LinkError, OSError) as error:
         sys.exit(f"sesstab: {error}")
 

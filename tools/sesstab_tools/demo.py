@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--board", help="an emulated board, such as RPI_PICO")
     parser.add_argument("--port", help="a real board's serial port, or any URL of pyserial")
     arguments = parser.parse_args()
-    console = Console(width=max(Console().width, 100), highlight=False)
+    console = Console(width=max(Console().width, 110), highlight=False)
     root = find_root()
     try:
         with tempfile.TemporaryDirectory() as folder:

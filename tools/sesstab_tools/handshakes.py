@@ -85,17 +85,19 @@ def over_serial(board: Board, context: ssl.SSLContext, rounds: int = ROUNDS) -> 
     """Handshakes whose records travel on the REPL's own line."""
     program = board.start(f"tls_server.serve_serial(context, table, {2 * rounds})")
     line = SerialLine(program, TIMEOUT)
+    return in_turns(lambda session: connect_over_serial(line, context, session), line, program, rounds)
 
-    def connect(session: Session) -> Session:
-        connection = SerialTLS(line, context, session=session, server_hostname="localhost")
+
+def connect_over_serial(line: SerialLine, context: ssl.SSLContext, session: Session) -> Session:
+    """One connection, which must resume `session` if there is one. Gives its own."""
+    connection = SerialTLS(line, context, session=session, server_hostname="localhost")
+    with telling_why(connection, line):
         connection.do_handshake()
         connection.write(REQUEST)
         check_answer(connection.read(), session)
-        connection.close()
-        check_reuse(connection.session_reused, session)
-        return connection.session
-
-    return in_turns(connect, line, program, rounds)
+    connection.close()
+    check_reuse(connection.session_reused, session)
+    return connection.session
 
 
 def over_tcp(board: Board, context: ssl.SSLContext) -> list[Handshake]:
@@ -172,8 +174,9 @@ def as_client_over_serial(board: Board, context: ssl.SSLContext, rounds: int = R
     handshakes = []
     for _ in range(2 * rounds):
         connection = SerialTLS(line, context, server_side=True)
-        connection.do_handshake()
-        connection.write(connection.read())
+        with telling_why(connection, line):
+            connection.do_handshake()
+            connection.write(connection.read())
         connection.close()
         handshakes.append(read_report(line))
         if connection.session_reused != handshakes[-1].resumed:
@@ -224,6 +227,18 @@ def echo_server(context: ssl.SSLContext) -> Iterator[int]:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         thread.join(TIMEOUT)
+
+
+@contextlib.contextmanager
+def telling_why(connection: SerialTLS, line: SerialLine) -> Iterator[None]:
+    """When TLS fails, the board knows why: raises what ended its program, or tells what it printed."""
+    try:
+        yield
+    except ssl.SSLError as error:
+        connection.close()
+        while (said := line.output()).startswith(("Traceback", " ")):
+            pass
+        raise LinkError(f"{error}; the board says {said!r}") from error
 
 
 def read_report(line: SerialLine) -> Handshake:
