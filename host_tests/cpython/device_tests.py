@@ -12,7 +12,10 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
+from types import CodeType
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 DEVICE = ROOT / "host_tests" / "device"
@@ -35,13 +38,22 @@ def modules() -> list[Path]:
     return sorted(DEVICE.glob("test_*.py"))
 
 
+@cache
+def code_of(module: Path) -> CodeType:
+    return compile(module.read_text(), str(module), "exec")
+
+
+def names_in(module: Path) -> list[str]:
+    names = [name for name in code_of(module).co_names if name.startswith("test_")]
+    return [f"{module.stem}::{name}" for name in names]
+
+
 def tests_of(module: Path) -> Iterator[tuple[str, Callable[[], None]]]:
     """A module's tests, loaded anew, and their names."""
-    namespace: dict[str, object] = {"__name__": module.stem}
-    exec(compile(module.read_text(), str(module), "exec"), namespace)
-    for name, value in namespace.items():
-        if name.startswith("test_") and callable(value):
-            yield f"{module.stem}::{name}", value
+    namespace: dict[str, Any] = {"__name__": module.stem}
+    exec(code_of(module), namespace)
+    for name in names_in(module):
+        yield name, namespace[name.partition("::")[2]]
 
 
 def main() -> int:
