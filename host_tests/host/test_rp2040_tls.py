@@ -117,9 +117,9 @@ def test_the_client_resumes(board: Board, certificate: Certificate) -> None:
 def test_the_client_refuses_a_server_that_it_does_not_trust(
     board: Board, certificate: Certificate, tmp_path: Path
 ) -> None:
+    stranger = make_certificate(tmp_path)  # before the clock is set, so that it is valid by then
     set_clock(board)
     start_client(board, certificate)
-    stranger = make_certificate(tmp_path)
     with pytest.raises(DeviceException, match="not correctly signed by the trusted CA"):
         as_client_over_serial(board, server_context(stranger, ssl.TLSVersion.TLSv1_2), rounds=1)
     assert board.eval("table.sess_number()") == 0

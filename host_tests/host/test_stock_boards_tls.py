@@ -33,8 +33,7 @@ UNKNOWN = "the TLS library of this firmware is laid out in a way that sesstab do
 TAKEN = "this context has a session cache already"
 
 # On the board. A context is damaged at one place after the other, as a module made for another layout would
-# see it. Places are those of firmware/module/stock_tls.c, in words from p_vrfy, each with a value that cannot be
-# there.
+# see it. Places are those of firmware/module/stock_tls.c, in words from p_vrfy; no value can be there.
 DAMAGE = """
 import json, struct, tls, uctypes
 
