@@ -34,7 +34,7 @@ class Result:
 
     @property
     def target(self) -> tuple[str, str]:
-        return self.properties.get("target", "?"), self.properties.get("engine", "?")
+        return self.properties.get("target", "?"), self.properties.get("engine_under_test", "?")
 
 
 def write_report(junit: Path, command: Sequence[str]) -> str:

@@ -151,7 +151,7 @@ class DeviceTest(pytest.Item):
 
     def _note_facts(self, facts: Facts | None) -> None:
         """For whoever reads the results (device_report.py), in whatever process this runs."""
-        self.user_properties += [("target", self._target.target), ("engine", self._target.engine)]
+        self.user_properties += [("target", self._target.target), ("engine_under_test", self._target.engine)]
         if facts:
             self.user_properties += list(dataclasses.asdict(facts).items())
 
