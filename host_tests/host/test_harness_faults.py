@@ -312,3 +312,47 @@ def test_file_that_arrives_damaged_is_not_installed(board: Board, monkeypatch: p
     with pytest.raises(DeployError, match=r"data\.new is not what was sent"):
         files.put("data", b"new contents")
     assert board.eval("open('data').read()") == "old"
+
+
+def test_a_line_that_garbles_one_answer_does_not_cost_flow_control_for_ever() -> None:
+    """R, 0 says that there is no raw paste; or that the 1 was damaged."""
+
+    def script(fake: FakeBoard) -> None:
+        fake.reach_prompt()
+        answer_to_paste(b"R\x00>")(fake)
+        fake.read_until(b"\x04")
+        fake.send(b"garbage")
+        fake.reach_prompt()
+        after_paste(b"\x04fine\x04\x04>")(fake)
+
+    with FakeBoard(script) as fake, Board.open(fake.port) as board:
+        with pytest.raises(ProtocolError):
+            board.exec("1", timeout=1)
+        assert board.exec("1", timeout=3) == b"fine"
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda files: files.sha256(["data"]),
+        lambda files: files.exists("data"),
+        lambda files: files.remove("data"),
+        lambda files: files.listing(),
+    ],
+    ids=["sha256", "exists", "remove", "listing"],
+)
+@pytest.mark.parametrize(
+    "answer", [b"", b"'\r\n", b"#12\r\n", b"7\r\n", b"[7]\r\n", b"[(1, 2)]\r\n", b"1\x91\r\n"]
+)
+def test_garbled_answers_about_files_are_errors_of_the_protocol(
+    ask: Callable[[Files], object], answer: bytes
+) -> None:
+    def script(fake: FakeBoard) -> None:
+        fake.reach_prompt()
+        while True:
+            fake.accept_paste(window=1024)
+            code = fake.read_until(b"\x04")
+            fake.send(b"\x04" + (answer if b"print" in code else b"") + b"\x04\x04>")
+
+    with FakeBoard(script) as fake, Board.open(fake.port) as board, pytest.raises(ProtocolError):
+        ask(Files(board, 2))

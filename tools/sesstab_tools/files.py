@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import binascii
 import hashlib
 import posixpath
+import re
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from .errors import DeployError, DeviceException
+from .errors import DeployError, DeviceException, ProtocolError
 from .repl import Board
 
 _CHUNK = 1020  # bytes a step: with base64 and the code around it, about 1.5 KB of the board's memory
@@ -65,11 +65,9 @@ except OSError:
     os.rename({old!r}, {new!r})
 """
 # os.ilistdir's own size is missing on some ports.
-_LISTING = """
-import os
-print([(e[0], e[1], os.stat({path!r} + "/" + e[0])[6]) for e in os.ilistdir({path!r})])
-"""
+_LISTING = '[(e[0], e[1], os.stat({path!r} + "/" + e[0])[6]) for e in os.ilistdir({path!r})]'
 _FOLDER = 0x4000
+_SHA256 = re.compile("[0-9a-f]{64}")
 _ENOSPC = "28"
 _REMOVE_ALL = """
 import os
@@ -133,7 +131,7 @@ class Files:
         """The SHA-256 of each file, computed on the board; None where there is no file."""
         wanted = list(paths)
         self._run(_HASH)
-        sums = {path: ast.literal_eval(self._run(f"print(repr(_hash({path!r})))")) for path in wanted}
+        sums = {path: self._sum(path) for path in wanted}
         self._run("del _hash")
         return sums
 
@@ -160,11 +158,11 @@ class Files:
 
     def exists(self, path: str) -> bool:
         """Whether there is a file or a folder."""
-        return self._run(_EXISTS.format(path=path)).strip() == "1"
+        return self._is_so(_EXISTS.format(path=path))
 
     def remove(self, path: str) -> bool:
         """Removes a file. False when there was none."""
-        return self._run(_REMOVE.format(path=path)).strip() == "1"
+        return self._is_so(_REMOVE.format(path=path))
 
     def remove_all(self, path: str) -> None:
         """Removes a file or a folder with all in it, if there is one."""
@@ -172,8 +170,11 @@ class Files:
 
     def listing(self, path: str = ".") -> list[Entry]:
         """What a folder holds, by name."""
-        text = self._run(_LISTING.format(path=path))
-        entries = [Entry(name, kind == _FOLDER, size) for name, kind, size in ast.literal_eval(text)]
+        self._run("import os")
+        found = self._board.eval(_LISTING.format(path=path), self._timeout)
+        if not isinstance(found, list) or not all(map(_is_entry, found)):
+            raise self._garbled(found)
+        entries = [Entry(name, kind == _FOLDER, size) for name, kind, size in found]
         return sorted(entry._replace(size=0) if entry.is_folder else entry for entry in entries)
 
     def _replace(self, path: str, data: bytes, write: Callable[[str, bytes], object]) -> None:
@@ -201,5 +202,27 @@ class Files:
             self._run(f"_file.write(_decode({text!r}))")
         self._run("_file.close()\ndel _file, _decode")
 
+    def _sum(self, path: str) -> str | None:
+        found = self._board.eval(f"_hash({path!r})", self._timeout)
+        if found is None or (isinstance(found, str) and _SHA256.fullmatch(found)):
+            return found
+        raise self._garbled(found)
+
+    def _is_so(self, code: str) -> bool:
+        """What code says that prints 0 or 1."""
+        text = self._run(code).strip()
+        if text not in ("0", "1"):
+            raise self._garbled(text)
+        return text == "1"
+
+    def _garbled(self, answer: object) -> ProtocolError:
+        return ProtocolError(
+            f"port {self._board.port}: the board answers {str(answer)[:80]!r}; is the line disturbed?"
+        )
+
     def _run(self, code: str) -> str:
         return self._board.exec(code, self._timeout).decode(errors="replace")
+
+
+def _is_entry(row: object) -> bool:
+    return isinstance(row, tuple) and [type(field) for field in row] == [str, int, int]

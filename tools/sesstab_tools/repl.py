@@ -169,6 +169,7 @@ class Board:
 
     def _enter(self, deadline: Deadline) -> None:
         self._at_prompt = False
+        self._raw_paste = True  # that it was refused may have been a fault on the line
         heard = False
         while not deadline.passed:
             self.line.send(b"\r" + CTRL_C, deadline)
