@@ -97,19 +97,19 @@ size_t sesstab_size(size_t capacity, size_t spare, size_t data_size);
 /* The same as a constant, for arguments in range; and what declares that much memory, suitably aligned. */
 #define SESSTAB_SIZE(capacity, spare, data_size)                                                                 \
     (SESSTAB_SLOTS_OFFSET((size_t)(capacity), (size_t)(capacity) + (spare)) +                                     \
-        ((size_t)(capacity) + (spare)) * SESSTAB_SLOT_SIZE((size_t)(data_size)))
+        ((size_t)(capacity) + (spare)) * SESSTAB_SLOT_SIZE((size_t)(data_size)) + 2)
 #define SESSTAB_MEMORY(name, capacity, spare, data_size)                                                         \
     uint64_t name[(SESSTAB_SIZE(capacity, spare, data_size) + 7) / 8]
 
 /* The layout behind it, which sesstab.c explains: header, links, slots. */
 #define SESSTAB_ALIGN(n, to) (((n) + (to) - 1) / (to) * (to))
-#define SESSTAB_HEADER_SIZE SESSTAB_ALIGN(sizeof(sesstab_config_t) + 2 * sizeof(void *) + 120, sizeof(void *))
+#define SESSTAB_HEADER_SIZE SESSTAB_ALIGN(sizeof(sesstab_config_t) + 4 * sizeof(void *) + 120, sizeof(void *))
 #define SESSTAB_IS_WIDE(slots) ((slots) > 255)
 #define SESSTAB_BUCKETS(capacity) ((capacity) - (capacity) / 8)
 #define SESSTAB_LINKS(capacity, slots) (3 * (slots) + 2 + SESSTAB_BUCKETS(capacity))
 #define SESSTAB_SLOT_SIZE(data_size) SESSTAB_ALIGN(46 + (data_size), 4)
 #define SESSTAB_SLOTS_OFFSET(capacity, slots)                                                                    \
-    SESSTAB_ALIGN(SESSTAB_HEADER_SIZE + (SESSTAB_IS_WIDE(slots) ? 2 : 1) * SESSTAB_LINKS(capacity, slots), \
+    SESSTAB_ALIGN(SESSTAB_HEADER_SIZE + (SESSTAB_IS_WIDE(slots) ? 2 : 1) * SESSTAB_LINKS(capacity, slots) - 2,    \
         4)
 
 /* Makes a table in `memory` (4-byte aligned; 8-byte aligned where pointers are) of `size` bytes.

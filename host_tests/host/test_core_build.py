@@ -14,7 +14,7 @@ OPENSSL_NAMES = _sesstab.ROOT / "host_tests" / "ccore" / "openssl_names.c"
 FLAGS = ["-std=c99", "-pedantic", *_sesstab.WARNINGS]
 CORTEX_M0 = ["-mcpu=cortex-m0plus", "-mthumb", "-Os"]
 ARM_FOLDERS = [_sesstab.ROOT / "build" / "arm-gcc" / "usr" / "bin"]
-TEXT_BUDGET = 2760  # bytes on Cortex-M0+ at -Os
+TEXT_BUDGET = 3268  # bytes on Cortex-M0+ at -Os
 STACK_BUDGET = 320  # bytes on Cortex-M0+ at -Os, callbacks not included
 
 

@@ -11,6 +11,7 @@ import core_model
 import pytest
 from _sesstab import SessionTable, ffi, lib
 
+HEADER = lib.sesstab_size(1, 0, 50) - 6 - 96  # what is neither links nor slots: struct sesstab
 SECRET = bytes(range(100, 150))
 ID = bytes(range(200, 232))
 SIZES = [
@@ -98,16 +99,15 @@ def test_size_is_0_out_of_range():
         (2**63, 2**63, 1),
     ]:
         assert lib.sesstab_size(*arguments) == 0
-    header = lib.sesstab_size(1, 0, 50) - 96 - 8
-    assert lib.sesstab_size(65535, 0, 2047) == header + 2 * (3 * 65535 + 2 + 57344) + 2 + 65535 * 2096
+    links = 2 * (3 * 65535 + 2 + 57344)
+    assert lib.sesstab_size(65535, 0, 2047) == HEADER + links + 65535 * 2096
 
 
 def test_a_tls_12_session_takes_at_most_100_bytes():
-    """The header, which all tables have, comes on top. With more than 255 slots they take 104 bytes."""
-    header = lib.sesstab_size(1, 0, 50) - 96 - 8
+    """The header and the last slot's end, which all tables have, come on top. With more than 255 slots, 104."""
     for capacity, spare in [(8, 2), (16, 2), (62, 2), (64, 0), (64, 2), (253, 2)]:
-        assert lib.sesstab_size(capacity, spare, 50) - header <= 100 * (capacity + spare)
-    assert lib.sesstab_size(65533, 2, 50) - header <= 104 * 65535
+        assert lib.sesstab_size(capacity, spare, 50) - HEADER - 2 <= 100 * (capacity + spare)
+    assert lib.sesstab_size(65533, 2, 50) - HEADER - 2 <= 104 * 65535
 
 
 GONE = {
@@ -194,17 +194,16 @@ def test_a_handle_of_a_slot_beyond_the_last_is_stale():
 def chains(t, memory, capacity, slots, offset=64):
     """The table's buckets, each a list of slots: what the opening comment of sesstab.c describes."""
     width = 2 if slots > 255 else 1
-    start = offset + lib.sesstab_size(capacity, slots - capacity, 50) - slots * 96
     raw = bytes(ffi.buffer(memory))
-    count = 3 * slots + 2 + capacity - capacity // 8
-    start -= (count * width + 3) // 4 * 4
-    links = [int.from_bytes(raw[start + width * i :][:width], sys.byteorder) for i in range(count)]
+    after_at = offset + HEADER + 2 * (slots + 1) * width
+    count = slots + capacity - capacity // 8
+    after = [int.from_bytes(raw[after_at + width * i :][:width], sys.byteorder) for i in range(count)]
     buckets = []
-    for slot in links[3 * slots + 2 :]:
+    for slot in after[slots:]:
         bucket = []
         while slot != slots:
             bucket.append(slot)
-            slot = links[3 * slot + 2]
+            slot = after[slot]
         buckets.append(bucket)
     return buckets
 
