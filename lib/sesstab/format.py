@@ -28,7 +28,7 @@ _CRC_SIZE = const(4)
 _FIXED_SIZE = const(4)  # of a session, before timeout and age
 _VERSION = const(1)
 _ID_MAX = const(32)
-_KEY = const(33)
+_END = const(-1)
 _INTS = (int, bool)
 _BUFFERS = (bytes, bytearray, memoryview)
 _WRITABLE = (bytearray, memoryview)
@@ -107,7 +107,7 @@ def _width_of(timeout):
 
 def _size_of(table, slot):
     fields = _FIXED_SIZE + 2 * _width_of(table._lifetimes[slot])
-    return fields + table._keys[_KEY * slot] + table._sizes[slot]
+    return fields + table._id_sizes[slot] + table._sizes[slot]
 
 
 def _write_record(table, slot, now, buf, at):
@@ -121,15 +121,13 @@ def _write_record(table, slot, now, buf, at):
         to -= 1
         size -= 1
         buf[to] = buf[size]
-    keys = table._keys
-    size = keys[_KEY * slot]
-    key = _KEY * slot + size
+    id = table._views[slot]
+    size = table._id_sizes[slot]
+    _put(buf, at, table._sizes[slot] << 5 | (size - 1), 2)
     while size:
         to -= 1
         size -= 1
-        buf[to] = keys[key]
-        key -= 1
-    _put(buf, at, table._sizes[slot] << 5 | (keys[key] - 1), 2)
+        buf[to] = id[size]
     buf[at + 2] = table._contexts[slot]
     buf[at + 3] = width
     at = _put(buf, at + _FIXED_SIZE, timeout, width)
@@ -156,9 +154,8 @@ def _record_size(buf, at, end):
 
 def dump_size(table):
     size = _HEADER_SIZE + _CRC_SIZE
-    end = table._slots
-    slot = table._nexts[end]
-    while slot != end:
+    slot = table._nexts[_END]
+    while slot != _END:
         size += _size_of(table, slot)
         slot = table._nexts[slot]
     return size
@@ -192,10 +189,9 @@ def _dump(table, buf, size):
     if size < used:
         return 0
     nexts = table._nexts
-    end = table._slots
     count = 0
-    slot = nexts[end]
-    while slot != end:
+    slot = nexts[_END]
+    while slot != _END:
         if not table._is_expired(slot, now):
             more = _size_of(table, slot)
             if more > size - used:
@@ -205,7 +201,7 @@ def _dump(table, buf, size):
         slot = nexts[slot]
     at = used - _CRC_SIZE
     left = count
-    slot = nexts[end]
+    slot = nexts[_END]
     while left:
         if not table._is_expired(slot, now):
             at -= _size_of(table, slot)
@@ -271,7 +267,7 @@ def _is_wanted(table, buf, at, elapsed):
 def _insert(table, buf, at, now, elapsed):
     # 1, or 0 when there is no slot or on_remove is running.
     slot = table._free
-    if slot == table._slots:
+    if slot == _END:
         return 0
     width = buf[at + 3]
     age = _get(buf, at + _FIXED_SIZE + width, width) + elapsed
@@ -282,7 +278,7 @@ def _insert(table, buf, at, now, elapsed):
     table._contexts[slot] = buf[at + 2]
     id_size = _read_id(buf, at)
     h = table._fill(slot, _id, b"")
-    table._keys[_KEY * slot] = id_size
+    table._id_sizes[slot] = id_size
     table._sizes[slot] = _get(buf, at, 2) >> 5
     table._states.seek(table._data_size * slot)
     table._states.write(buf, at + _FIXED_SIZE + 2 * width + id_size, table._sizes[slot])

@@ -1,18 +1,22 @@
 # The session table in Python: firmware/core/sesstab.c, with its names and in its order.
 #
 # All storage is taken by the constructor. A session lives in a slot; slot s has
-#     _keys[33 * s:]  its id: the length, then 32 bytes, padded with zeros
-#     _states         its secret data, at data_size * s: a stream, since reading from it allocates nothing
-#     _handles[s]     its handle; None when free, which equals no number
-#     _tags[s]        a byte made from the id while the session is in the table, else 0
-#     _refs[s]        how many references callers hold
-# A search runs at C speed: bytearray.find looks for the tag, and then, in a window of 33 bytes, compares the
-# key. Slots in the table form a ring through _nexts and _prevs, most recently used first, closed by the entry
-# after the last slot. Free slots form a stack through _nexts.
+#     _views[s]     its id: a view of its 32 bytes of _ids, padded with zeros
+#     _id_sizes[s]  the length of its id
+#     _states       its secret data, at data_size * s: a stream, since reading from it allocates nothing
+#     _handles[s]   its handle; None when free, which equals no number
+#     _tags[s]      the last byte of its id, or 1 for 0, while the session is in the table; else 0
+#     _refs[s]      how many references callers hold
+# A search runs at C speed: bytearray.find looks for the tag, and then views of the ids are compared. Slots in
+# the table form a ring through _nexts and _prevs, most recently used first, closed by the last entry, [-1].
+# Free slots form a stack through _nexts.
 #
 # Nothing may allocate once a table is made, or it would fail under micropython.heap_lock(): no slices, no
 # bound methods, no numbers beyond a small int, no formatted messages. struct.pack_into copies any buffer, and
 # pads it with zeros.
+#
+# What takes time on a board is finding names, so the inner functions are functions of this module: a method
+# is looked for among the object's attributes first, which takes longer than to run it.
 
 import io
 import struct
@@ -32,12 +36,13 @@ except ImportError:
 
 
 _ID_MAX = const(32)
-_KEY = const(33)
 _DATA_MAX = const(2047)
 _SLOTS_MAX = const(65535)
 _REFS_MAX = const(255)
 _TIME_MAX = 0xFFFFFFFF
 _TIMEOUT_MAX = 0xFFFFFFFE
+_END = const(-1)  # no slot, and in a list of links the last entry
+_CALM_MAX = const(500000)
 _COUNTER_MASK = const(0x3FFFFFFF)
 _MODES = const(0x783)
 _SIDES = const(3)
@@ -46,9 +51,18 @@ _NO_LOOKUP = const(0x100)
 _NO_STORE = const(0x200)
 _UPDATE_TIME = const(0x400)
 
+# What is counted, by its place in _counts.
+_HITS = const(0)
+_MISSES = const(1)
+_TIMEOUTS = const(2)
+_CACHE_FULL = const(3)
+_CB_HITS = const(4)
+_STORED = const(5)
+
 _FAR = sys.maxsize >> 1  # the largest small int
 _BUFFERS = (bytes, bytearray, memoryview)
 _WRITABLE = (bytearray, memoryview)
+_NO_ID = "id must be bytes, bytearray or memoryview"
 _NEEDS_NATIVE = "the pure engine cannot attach to TLS: install the module _sesstab for this board"
 _INTS = (int, bool)  # a bool is no int on MicroPython
 try:
@@ -74,15 +88,20 @@ else:
             return super().write(memoryview(buf)[start : None if size is None else start + size])
 
     def _pack_into(form, buf, offset, *values):
-        values = [v if isinstance(v, int) else bytes(memoryview(v)) for v in values]
+        values = [v if _isinstance(v, int) else bytes(memoryview(v)) for v in values]
         struct.pack_into(form, buf, offset, *values)
 
     def _ticks_ms():
         return time.monotonic_ns() // 1000000
 
 
+# The names of built-ins are looked up one after the other; those of a module are not.
+_len = len
+_isinstance = isinstance
+
+
 def _check_type(value, types, message):
-    if not isinstance(value, types):
+    if not _isinstance(value, types):
         raise TypeError(message)
 
 
@@ -109,6 +128,277 @@ def _blocks(size):
     return (size + block - 1) // block * block
 
 
+# ---- Finding ----
+
+
+def _tag_of(table, slot):
+    return table._ids[_ID_MAX * slot + table._id_sizes[slot] - 1] or 1
+
+
+def _has_id(table, slot, id, size):
+    if size < _ID_MAX:
+        _pack_into("32s", table._padded, 0, id)
+        id = table._padded
+    return table._views[slot] == id and table._id_sizes[slot] == size
+
+
+def _find(table, id, size):
+    # The slot in the table with this id, or -1.
+    tag = table._tag
+    tag[0] = id[size - 1] or 1  # a TypeError when it is a str
+    slot = table._tags.find(tag)
+    while slot >= 0 and not _has_id(table, slot, id, size):
+        slot = table._tags.find(tag, slot + 1)
+    return slot
+
+
+def _find_twin(table, slot):
+    # The slot in the table with the id of the session in `slot`, which is not in the table; or -1.
+    return _find(table, table._views[slot], table._id_sizes[slot])
+
+
+# ---- Time ----
+
+
+def _is_expired(table, slot, now):
+    created = table._created[slot]
+    return not now or created > now or now - created > table._lifetimes[slot]
+
+
+def _note_times(table, slot):
+    # Keeps the bounds true after a session's times have changed, or it came into the table.
+    if not table._tags[slot]:
+        return
+    table._calm = 0
+    created = table._created[slot]
+    lifetime = table._lifetimes[slot]
+    end = created + lifetime if lifetime < _FAR - created else _FAR
+    if end < table._soonest:
+        table._soonest = end
+    if created > table._newest:
+        table._newest = created
+
+
+def _forget_times(table):
+    table._soonest = _FAR
+    table._newest = 1
+
+
+def _now(table):
+    if table._clock is not None:
+        return _ask_clock(table)
+    # Seconds since the table was made, plus 1. To be asked more often than ticks_ms comes round: 12 days.
+    ticks = _ticks_ms() & _COUNTER_MASK
+    passed = (ticks - table._ticks) & _COUNTER_MASK
+    if passed >= 1000:
+        table._seconds += passed // 1000
+        table._ticks = (ticks - passed % 1000) & _COUNTER_MASK
+        table._calm = 0
+    return table._seconds
+
+
+def _ask_clock(table):
+    try:
+        t = table._clock()
+        t = int(t) if _isinstance(t, _NUMBERS) else 0
+    except BaseException:  # whatever went wrong, the time is not known
+        return 0
+    return t if 0 <= t <= _TIME_MAX else 0
+
+
+# ---- Links ----
+
+
+def _list_insert(table, slot):
+    nexts = table._nexts
+    prevs = table._prevs
+    first = nexts[_END]
+    prevs[slot] = _END
+    nexts[slot] = first
+    prevs[first] = slot
+    nexts[_END] = slot
+
+
+def _list_delete(table, slot):
+    after = table._nexts[slot]
+    before = table._prevs[slot]
+    table._nexts[before] = after
+    table._prevs[after] = before
+
+
+def _free_slot(table, slot):
+    table._handles[slot] = None
+    table._refs[slot] = 0
+    _pack_into("32s", table._ids, _ID_MAX * slot, b"")
+    table._states.seek(table._data_size * slot)
+    table._states.write(table._zeros)
+    table._nexts[slot] = table._free
+    table._free = slot
+
+
+# ---- In and out of the table ----
+
+
+def _count(table, what, more=1):
+    table._counts[what] = (table._counts[what] + more) & _COUNTER_MASK
+
+
+def _enter(table, slot):
+    table._tags[slot] = _tag_of(table, slot)
+    _list_insert(table, slot)
+    _note_times(table, slot)
+    table._number += 1
+
+
+def _leave(table, slot):
+    table._tags[slot] = 0
+    _list_delete(table, slot)
+    table._number -= 1
+
+
+def _call(table, callback, argument):
+    # What the callback returned; 0 when it raised, since nothing may unwind through a TLS handshake.
+    try:
+        return callback(table, argument) or 0
+    except BaseException:
+        return 0
+
+
+def _tell_removed(table, h):
+    table._busy = True
+    table._calm = 0
+    _call(table, table._on_remove, h)
+    table._busy = False
+
+
+def _remove_slot(table, slot, h):
+    # Removes what is in the slot on behalf of `h`, which has the same id. As in libssl, the callback
+    # comes before the table gives back its reference.
+    _leave(table, slot)
+    if table._on_remove is not None:
+        table._leaving = slot
+        _tell_removed(table, h)
+        table._leaving = -1
+    if not table._refs[slot]:
+        _free_slot(table, slot)
+
+
+def _remove_expired(table, now):
+    if table._newest <= now <= table._soonest:
+        return 0
+    _forget_times(table)
+    removed = 0
+    for slot in range(table._slots):
+        if table._tags[slot]:
+            if _is_expired(table, slot, now):
+                _remove_slot(table, slot, table._handles[slot])
+                removed += 1
+            else:
+                _note_times(table, slot)
+    return removed
+
+
+def _make_room(table):
+    _count(table, _CACHE_FULL, _remove_expired(table, _now(table)))
+    while table._number >= table._cache_size:
+        oldest = table._prevs[_END]
+        _remove_slot(table, oldest, table._handles[oldest])
+        _count(table, _CACHE_FULL)
+
+
+def _reset(table):
+    # Every slot free, so that they are given out in the order 0, 1, 2, ...
+    table._free = _END
+    for slot in range(table._slots - 1, -1, -1):
+        table._tags[slot] = 0
+        _free_slot(table, slot)
+    table._nexts[_END] = _END
+    table._prevs[_END] = _END
+    table._number = 0
+    _forget_times(table)
+
+
+# ---- Parts of the interface ----
+
+
+def _fill(table, slot, id, data):
+    table._refs[slot] = 1
+    table._sizes[slot] = _len(data)
+    table._id_sizes[slot] = _len(id)
+    _pack_into("32s", table._ids, _ID_MAX * slot, id)
+    table._states.seek(table._data_size * slot)
+    table._states.write(data)
+    generation = table._generations[slot]
+    generation = generation + 1 if generation < table._generation_max else 1
+    table._generations[slot] = generation
+    table._handles[slot] = generation << table._bits | slot
+    return table._handles[slot]
+
+
+def _get(table, id, size, context, slot):
+    # All that get_session() has to do, and what was found already: a slot, or -1.
+    if slot < 0 and not _isinstance(id, _BUFFERS):
+        raise TypeError(_NO_ID)
+    if context & ~0xFF or not 0 < size <= _ID_MAX or table._busy:
+        return 0
+    if table._mode & _NO_LOOKUP:
+        slot = -1
+    elif slot < 0:
+        table._counts[_MISSES] = (table._counts[_MISSES] + 1) & _COUNTER_MASK
+    if slot < 0:
+        slot = -1 if table._on_get is None else _get_external(table, id, size)
+        if slot < 0:
+            return 0
+    elif table._refs[slot] == _REFS_MAX:
+        return 0
+    else:
+        table._refs[slot] += 1
+    return _resume(table, slot, context)
+
+
+def _get_external(table, id, size):
+    # Asks on_get, and stores what it gives: a session's slot, with a reference; or -1.
+    h = _call(table, table._on_get, id)
+    if not _isinstance(h, int):
+        return -1
+    slot = h & table._mask
+    if table._handles[slot] != h or not table._refs[slot]:
+        return -1
+    if not _has_id(table, slot, id, size):
+        table.free(h)
+        return -1
+    _count(table, _CB_HITS)
+    # With UPDATE_TIME, adding would make an expired session fresh.
+    if table._mode & _NO_STORE or (table._mode & _UPDATE_TIME and _is_expired(table, slot, _now(table))):
+        return slot
+    table.add_session(h)
+    return slot if table._handles[slot] == h else -1  # on_remove may have freed it
+
+
+def _resume(table, slot, context):
+    # The handle of a session that was found, if it may be resumed; else gives its reference back.
+    h = table._handles[slot]
+    if table._contexts[slot] != context:
+        table.free(h)
+        return 0
+    now = _now(table)
+    if _is_expired(table, slot, now):
+        _count(table, _TIMEOUTS)
+        table.remove_session(h)
+        table.free(h)
+        return 0
+    _count(table, _HITS)
+    if table._tags[slot]:
+        _list_delete(table, slot)
+        _list_insert(table, slot)
+    if table._mode & _UPDATE_TIME:
+        table._created[slot] = now
+        _note_times(table, slot)
+    elif table._clock is None and table._newest <= now <= table._soonest and not table._mode & _NO_LOOKUP:
+        table._calm = 1000 * min(table._soonest - now + 1, _CALM_MAX)
+    return h
+
+
 class SessionTable:
     @staticmethod
     def size_of(capacity, spare=2, data_size=50):
@@ -121,10 +411,11 @@ class SessionTable:
         while handles < slots:
             handles *= 2
         word = 4 if sys.maxsize < 1 << 32 else 8
-        lists = 2 * _blocks(slots * word) + 2 * _blocks((slots + 1) * word) + _blocks(handles * word)
-        arrays = 3 * _blocks(slots) + 2 * _blocks(2 * slots) + _blocks(_KEY * slots)
+        lists = 3 * _blocks(slots * word) + 2 * _blocks((slots + 1) * word) + _blocks(handles * word)
+        arrays = 4 * _blocks(slots) + 2 * _blocks(2 * slots) + _blocks(_ID_MAX * slots)
+        views = slots * _blocks(4 * word)
         states = _blocks(data_size * slots) + _blocks(data_size + 1)
-        return lists + arrays + states + _blocks(_KEY) + 160 * word
+        return lists + arrays + views + states + 208 * word
 
     def __init__(self, capacity, spare=2, data_size=50, timeout=7200, mode=SESS_CACHE_SERVER, clock=None):
         _check_range(capacity, 1, _SLOTS_MAX, "capacity must be an int")
@@ -146,12 +437,7 @@ class SessionTable:
         self._on_get = None
         self._on_remove = None
         self._cache_size = capacity
-        self._hits = 0
-        self._misses = 0
-        self._timeouts = 0
-        self._cache_full = 0
-        self._cb_hits = 0
-        self._stored = 0
+        self._counts = [0] * 6
         self._seconds = 1
         self._ticks = _ticks_ms() & _COUNTER_MASK  # when that second began
         self._busy = False  # on_remove is running
@@ -159,8 +445,9 @@ class SessionTable:
         self._number = 0
         # No session in the table is made after _newest or expires before _soonest: while the clock is between
         # them, there is nothing to look for. A search for expired sessions makes both exact.
-        self._newest = 0
+        self._newest = 1
         self._soonest = _FAR
+        self._calm = 0  # for so many milliseconds after _ticks a hit needs no second look: nothing expires
         bits = 0
         while 1 << bits < slots:
             bits += 1
@@ -175,228 +462,66 @@ class SessionTable:
         self._contexts = bytearray(slots)
         self._refs = bytearray(slots)
         self._tags = bytearray(slots)
-        self._keys = bytearray(_KEY * slots)
+        self._ids = bytearray(_ID_MAX * slots)
+        self._views = [None] * slots
+        for slot in range(slots):
+            self._views[slot] = memoryview(self._ids)[_ID_MAX * slot : _ID_MAX * (slot + 1)]
+        self._id_sizes = bytearray(slots)
         self._sizes = array("H", bytes(2 * slots))
         self._zeros = bytes(data_size)
         self._states = _Stream(data_size * slots)
         self._nexts = [0] * (slots + 1)
         self._prevs = [0] * (slots + 1)
-        self._key = bytearray(_KEY)
         self._tag = bytearray(1)
-        self._reset()
+        self._padded = bytearray(_ID_MAX)
+        # What a hit needs, at hand at once: attributes are looked up one by one.
+        self._parts = (
+            self._tag,
+            self._tags.find,
+            self._views,
+            self._id_sizes,
+            self._contexts,
+            self._refs,
+            self._counts,
+            self._nexts,
+            self._prevs,
+            self._handles,
+        )
+        _reset(self)
 
-    # ---- Finding ----
-
-    def _tag_of(self, slot):
-        keys = self._keys
-        at = _KEY * slot
-        return keys[at + 1] ^ keys[at + keys[at]] or 1
-
-    def _same_id(self, a, b):
-        keys = self._keys
-        a *= _KEY
-        b *= _KEY
-        i = 0
-        while i < _KEY and keys[a + i] == keys[b + i]:
-            i += 1
-        return i == _KEY
-
-    def _find(self, id, size):
-        # The slot in the table with this id, or -1.
-        _pack_into("B32s", self._key, 0, size, id)  # a TypeError when it is no buffer,
-        self._tag[0] = id[0] ^ id[size - 1] or 1  # and here when it is a str
-        slot = self._tags.find(self._tag)
-        while slot >= 0:
-            at = _KEY * slot
-            if self._keys.find(self._key, at, at + _KEY) == at:
-                return slot
-            slot = self._tags.find(self._tag, slot + 1)
-        return -1
-
-    def _find_twin(self, slot):
-        # The slot in the table with the id of the session in `slot`, which is not in the table; or -1.
-        self._tag[0] = self._tag_of(slot)
-        twin = self._tags.find(self._tag)
-        while twin >= 0:
-            if self._same_id(slot, twin):
-                return twin
-            twin = self._tags.find(self._tag, twin + 1)
-        return -1
-
-    # ---- Time ----
-
-    def _is_expired(self, slot, now):
-        created = self._created[slot]
-        return not now or created > now or now - created > self._lifetimes[slot]
-
-    def _note_times(self, slot):
-        # Keeps the bounds true after a session's times have changed, or it came into the table.
-        if not self._tags[slot]:
-            return
-        created = self._created[slot]
-        lifetime = self._lifetimes[slot]
-        end = created + lifetime if lifetime < _FAR - created else _FAR
-        if end < self._soonest:
-            self._soonest = end
-        if created > self._newest:
-            self._newest = created
-
-    def _forget_times(self):
-        self._soonest = _FAR
-        self._newest = 0
-
-    # ---- Links ----
-
-    def _list_insert(self, slot):
-        nexts = self._nexts
-        prevs = self._prevs
-        end = self._slots
-        first = nexts[end]
-        prevs[slot] = end
-        nexts[slot] = first
-        prevs[first] = slot
-        nexts[end] = slot
-
-    def _list_delete(self, slot):
-        after = self._nexts[slot]
-        before = self._prevs[slot]
-        self._nexts[before] = after
-        self._prevs[after] = before
-
-    def _free_slot(self, slot):
-        self._handles[slot] = None
-        self._refs[slot] = 0
-        _pack_into("33s", self._keys, _KEY * slot, b"")
-        self._states.seek(self._data_size * slot)
-        self._states.write(self._zeros)
-        self._nexts[slot] = self._free
-        self._free = slot
-
-    # ---- In and out of the table ----
-
-    def _enter(self, slot):
-        self._tags[slot] = self._tag_of(slot)
-        self._list_insert(slot)
-        self._note_times(slot)
-        self._number += 1
-
-    def _leave(self, slot):
-        self._tags[slot] = 0
-        self._list_delete(slot)
-        self._number -= 1
-
-    def _call(self, callback, argument):
-        # What the callback returned; 0 when it raised, since nothing may unwind through a TLS handshake.
-        try:
-            return callback(self, argument) or 0
-        except BaseException:
-            return 0
-
-    def _tell_removed(self, h):
-        self._busy = True
-        self._call(self._on_remove, h)
-        self._busy = False
-
-    def _remove_slot(self, slot, h):
-        # Removes what is in the slot on behalf of `h`, which has the same id. As in libssl, the callback
-        # comes before the table gives back its reference.
-        self._leave(slot)
-        if self._on_remove is not None:
-            self._leaving = slot
-            self._tell_removed(h)
-            self._leaving = -1
-        if not self._refs[slot]:
-            self._free_slot(slot)
-
-    def _remove_expired(self, now):
-        if now and self._newest <= now <= self._soonest:
-            return 0
-        self._forget_times()
-        removed = 0
-        for slot in range(self._slots):
-            if self._tags[slot]:
-                if self._is_expired(slot, now):
-                    self._remove_slot(slot, self._handles[slot])
-                    removed += 1
-                else:
-                    self._note_times(slot)
-        return removed
-
-    def _make_room(self):
-        self._cache_full = (self._cache_full + self._remove_expired(self.now())) & _COUNTER_MASK
-        while self._number >= self._cache_size:
-            oldest = self._prevs[self._slots]
-            self._remove_slot(oldest, self._handles[oldest])
-            self._cache_full = (self._cache_full + 1) & _COUNTER_MASK
-
-    def _reset(self):
-        # Every slot free, so that they are given out in the order 0, 1, 2, ...
-        end = self._slots
-        self._free = end
-        for slot in range(end - 1, -1, -1):
-            self._tags[slot] = 0
-            self._free_slot(slot)
-        self._nexts[end] = end
-        self._prevs[end] = end
-        self._number = 0
-        self._forget_times()
+    # For format.py
+    _find = _find
+    _fill = _fill
+    _is_expired = _is_expired
 
     # ---- The interface, in the order of sesstab.h ----
 
     def clear(self):
         if not self._busy:
-            self._reset()
+            _reset(self)
 
     def now(self):
-        if self._clock is not None:
-            return self._ask_clock()
-        # Seconds since the table was made, plus 1. To be asked more often than ticks_ms comes round: 12 days.
-        ticks = _ticks_ms() & _COUNTER_MASK
-        passed = (ticks - self._ticks) & _COUNTER_MASK
-        if passed >= 1000:
-            self._seconds += passed // 1000
-            self._ticks = (ticks - passed % 1000) & _COUNTER_MASK
-        return self._seconds
-
-    def _ask_clock(self):
-        try:
-            t = self._clock()
-            t = int(t) if isinstance(t, _NUMBERS) else 0
-        except BaseException:  # whatever went wrong, the time is not known
-            return 0
-        return t if 0 <= t <= _TIME_MAX else 0
+        return _now(self)
 
     # ---- Sessions ----
 
     def new_session(self, id, data, timeout=None, context=0):
-        if not isinstance(id, _BUFFERS) or not isinstance(data, _BUFFERS):
+        if not _isinstance(id, _BUFFERS) or not _isinstance(data, _BUFFERS):
             raise TypeError("id and data must be bytes, bytearray or memoryview")
         if timeout is None:
             timeout = self._timeout
-        elif not isinstance(timeout, _INTS):
+        elif not _isinstance(timeout, _INTS):
             raise TypeError("timeout must be an int or None")
-        if not 0 < len(id) <= _ID_MAX or len(data) > self._data_size or context & ~0xFF:
+        if not 0 < _len(id) <= _ID_MAX or _len(data) > self._data_size or context & ~0xFF:
             return 0
         slot = self._free
-        if slot == self._slots or not 0 <= timeout <= _TIMEOUT_MAX:
+        if slot == _END or not 0 <= timeout <= _TIMEOUT_MAX:
             return 0
-        self._created[slot] = self.now()
+        self._created[slot] = _now(self)
         self._lifetimes[slot] = timeout
         self._contexts[slot] = context
         self._free = self._nexts[slot]
-        return self._fill(slot, id, data)
-
-    def _fill(self, slot, id, data):
-        self._refs[slot] = 1
-        self._sizes[slot] = len(data)
-        _pack_into("B32s", self._keys, _KEY * slot, len(id), id)
-        self._states.seek(self._data_size * slot)
-        self._states.write(data)
-        generation = self._generations[slot]
-        generation = generation + 1 if generation < self._generation_max else 1
-        self._generations[slot] = generation
-        self._handles[slot] = generation << self._bits | slot
-        return self._handles[slot]
+        return _fill(self, slot, id, data)
 
     def up_ref(self, h):
         slot = h & self._mask
@@ -414,7 +539,7 @@ class SessionTable:
             return 0
         self._refs[slot] = refs - 1
         if refs == 1 and not self._tags[slot] and slot != self._leaving:
-            self._free_slot(slot)
+            _free_slot(self, slot)
         return 1
 
     # ---- The table ----
@@ -424,20 +549,20 @@ class SessionTable:
         if self._handles[slot] != h or self._busy:
             return 0
         if self._mode & _UPDATE_TIME:
-            self._created[slot] = self.now()
-            self._note_times(slot)
+            self._created[slot] = _now(self)
+            _note_times(self, slot)
         if self._tags[slot]:
             return 0
-        twin = self._find_twin(slot)
+        twin = _find_twin(self, slot)
         if twin >= 0:
-            self._leave(twin)
+            _leave(self, twin)
             if not self._refs[twin]:
-                self._free_slot(twin)
+                _free_slot(self, twin)
         if self._number >= self._cache_size:
-            self._make_room()
+            _make_room(self)
             if self._handles[slot] != h:  # on_remove has freed it
                 return 0
-        self._enter(slot)
+        _enter(self, slot)
         return 1
 
     def remove_session(self, h):
@@ -445,92 +570,61 @@ class SessionTable:
         if self._handles[slot] != h or self._busy:
             return 0
         if not self._tags[slot]:
-            slot = self._find_twin(slot)
+            slot = _find_twin(self, slot)
             if slot < 0:
                 if self._on_remove is not None:
-                    self._tell_removed(h)
+                    _tell_removed(self, h)
                 return 0
-        self._remove_slot(slot, h)
+        _remove_slot(self, slot, h)
         return 1
 
     def get_session(self, id, context=0):
-        size = len(id)
-        if context & ~0xFF or not 0 < size <= _ID_MAX:
-            _check_type(id, _BUFFERS, "id must be bytes, bytearray or memoryview")
-            return 0
-        slot = self._find(id, size)
-        if self._busy:
-            return 0
-        if self._mode & _NO_LOOKUP:
-            slot = -1
-        elif slot < 0:
-            self._misses = (self._misses + 1) & _COUNTER_MASK
-        if slot < 0:
-            slot = self._get_external(id, size)
-            if slot < 0:
-                return 0
-        elif self._refs[slot] == _REFS_MAX:
-            return 0
+        # A hit that is like most is written out: a call takes as long as six lines. All else is for _get().
+        size = _len(id)
+        tag, find, views, sizes, contexts, refs, counts, nexts, prevs, handles = self._parts
+        if size == _ID_MAX:
+            tag[0] = id[31] or 1
+            slot = find(tag)
+            while slot >= 0 and not (views[slot] == id and sizes[slot] == _ID_MAX):
+                slot = find(tag, slot + 1)
         else:
-            self._refs[slot] += 1
-        return self._resume(slot, context)
-
-    def _get_external(self, id, size):
-        # Asks on_get, and stores what it gives: a session's slot, with a reference; or -1.
-        if self._on_get is None:
-            return -1
-        h = self._call(self._on_get, id)
-        if not isinstance(h, int):
-            return -1
-        slot = h & self._mask
-        if self._handles[slot] != h or not self._refs[slot]:
-            return -1
-        _pack_into("B32s", self._key, 0, size, id)  # again: on_get may have searched too
-        if self._keys.find(self._key, _KEY * slot, _KEY * slot + _KEY) < 0:
-            self.free(h)
-            return -1
-        self._cb_hits = (self._cb_hits + 1) & _COUNTER_MASK
-        # With UPDATE_TIME, adding would make an expired session fresh.
-        if self._mode & _NO_STORE or (self._mode & _UPDATE_TIME and self._is_expired(slot, self.now())):
-            return slot
-        self.add_session(h)
-        return slot if self._handles[slot] == h else -1  # on_remove may have freed it
-
-    def _resume(self, slot, context):
-        # The handle of a session that was found, if it may be resumed; else gives its reference back.
-        h = self._handles[slot]
-        if self._contexts[slot] != context:
-            self.free(h)
+            slot = _find(self, id, size) if 0 < size < _ID_MAX else _END
+        if (
+            slot < 0
+            or contexts[slot] is not context
+            or (_ticks_ms() - self._ticks) & _COUNTER_MASK >= self._calm
+        ):
+            return _get(self, id, size, context, slot)
+        count = refs[slot]
+        if count == _REFS_MAX:
             return 0
-        now = self.now()
-        if self._is_expired(slot, now):
-            self._timeouts = (self._timeouts + 1) & _COUNTER_MASK
-            self.remove_session(h)
-            self.free(h)
-            return 0
-        self._hits = (self._hits + 1) & _COUNTER_MASK
-        if self._tags[slot]:
-            self._list_delete(slot)
-            self._list_insert(slot)
-        if self._mode & _UPDATE_TIME:
-            self._created[slot] = now
-            self._note_times(slot)
-        return h
+        refs[slot] = count + 1
+        counts[_HITS] = (counts[_HITS] + 1) & _COUNTER_MASK
+        after = nexts[slot]
+        before = prevs[slot]
+        nexts[before] = after
+        prevs[after] = before
+        first = nexts[_END]
+        prevs[slot] = _END
+        nexts[slot] = first
+        prevs[first] = slot
+        nexts[_END] = slot
+        return handles[slot]
 
     def has_session(self, id):
-        size = len(id)
-        if not 0 < size <= _ID_MAX:
-            _check_type(id, _BUFFERS, "id must be bytes, bytearray or memoryview")
-            return 0
-        return 1 if self._find(id, size) >= 0 else 0
+        size = _len(id)
+        if 0 < size <= _ID_MAX and _find(self, id, size) >= 0:
+            return 1
+        _check_type(id, _BUFFERS, _NO_ID)
+        return 0
 
     def flush_sessions(self, now=None):
         if now is None:
-            now = self.now()
+            now = _now(self)
         _check_type(now, _INTS, "now must be an int")
         if self._busy or not 0 <= now <= _TIME_MAX:
             return 0
-        return self._remove_expired(now)
+        return _remove_expired(self, now)
 
     def update_cache(self, h, side=SESS_CACHE_SERVER):
         slot = h & self._mask
@@ -538,29 +632,27 @@ class SessionTable:
         mode = self._mode
         if self._handles[slot] != h or self._busy or not 0 < side <= _SIDES or not mode & side:
             return 0
-        self._stored = (self._stored + 1) & _COUNTER_MASK
+        _count(self, _STORED)
         added = 0 if mode & _NO_STORE else self.add_session(h)
-        if self._on_new is not None and self.up_ref(h) and not self._call(self._on_new, h):
+        if self._on_new is not None and self.up_ref(h) and not _call(self, self._on_new, h):
             self.free(h)
-        if not mode & _NO_AUTO_CLEAR and self._stored & 0xFF == 0xFF:
-            self._remove_expired(self.now())
+        if not mode & _NO_AUTO_CLEAR and self._counts[_STORED] & 0xFF == 0xFF:
+            _remove_expired(self, _now(self))
         return added
 
     # ---- What a session holds ----
 
     def session_id(self, h, buf):
-        at = _KEY * (h & self._mask)
+        slot = h & self._mask
         _check_type(buf, _WRITABLE, "buf must be a bytearray or memoryview")
-        if self._handles[h & self._mask] != h:
+        if self._handles[slot] != h:
             return 0
-        keys = self._keys
-        size = keys[at]
+        size = self._id_sizes[slot]
         if size > len(buf):
             return 0
-        i = size
-        while i:
-            buf[i - 1] = keys[at + i]
-            i -= 1
+        id = self._views[slot]
+        for i in range(size):
+            buf[i] = id[i]
         return size
 
     def session_data(self, h, buf):
@@ -592,7 +684,7 @@ class SessionTable:
         if self._handles[slot] != h or not 0 <= time <= _TIME_MAX:
             return 0
         self._created[slot] = time
-        self._note_times(slot)
+        _note_times(self, slot)
         return 1
 
     def set_session_timeout(self, h, timeout):
@@ -601,7 +693,7 @@ class SessionTable:
         if self._handles[slot] != h or not 0 <= timeout <= _TIMEOUT_MAX:
             return 0
         self._lifetimes[slot] = timeout
-        self._note_times(slot)
+        _note_times(self, slot)
         return 1
 
     def session_refs(self, h):
@@ -629,6 +721,7 @@ class SessionTable:
     def mode(self, value):
         _check_mode(value)
         self._mode = value
+        self._calm = 0
 
     @property
     def cache_size(self):
@@ -684,26 +777,26 @@ class SessionTable:
         return self._number
 
     def sess_hits(self):
-        return self._hits
+        return self._counts[_HITS]
 
     def sess_misses(self):
-        return self._misses
+        return self._counts[_MISSES]
 
     def sess_timeouts(self):
-        return self._timeouts
+        return self._counts[_TIMEOUTS]
 
     def sess_cache_full(self):
-        return self._cache_full
+        return self._counts[_CACHE_FULL]
 
     def sess_cb_hits(self):
-        return self._cb_hits
+        return self._counts[_CB_HITS]
 
     def sess_stored(self):
-        return self._stored
+        return self._counts[_STORED]
 
     def session_stats(self):
         # The keys of CPython's ssl.SSLContext.session_stats().
-        handshakes = self._stored + self._hits
+        handshakes = self._counts[_STORED] + self._counts[_HITS]
         accept = handshakes if self._mode & SESS_CACHE_SERVER else 0
         connect = handshakes if self._mode & _SIDES == SESS_CACHE_CLIENT else 0
         return {
@@ -714,20 +807,20 @@ class SessionTable:
             "accept": accept,
             "accept_good": accept,
             "accept_renegotiate": 0,
-            "hits": self._hits,
-            "misses": self._misses,
-            "timeouts": self._timeouts,
-            "cache_full": self._cache_full,
+            "hits": self._counts[_HITS],
+            "misses": self._counts[_MISSES],
+            "timeouts": self._counts[_TIMEOUTS],
+            "cache_full": self._counts[_CACHE_FULL],
         }
 
     def next_session(self, h=0):
         slot = h & self._mask
         if h == 0:
-            slot = self._slots
+            slot = _END
         elif self._handles[slot] != h or not self._tags[slot]:
             return 0
         slot = self._nexts[slot]
-        return 0 if slot == self._slots else self._handles[slot]
+        return 0 if slot == _END else self._handles[slot]
 
     # ---- Snapshots ----
 
