@@ -266,6 +266,8 @@ def bytearray_at(address, size):
 class Volume(mfusepy.Operations):  # type: ignore[misc]
     """One folder with INFO_UF2.TXT and whatever is written."""
 
+    use_ns = True  # of its times, which there are none of, mfusepy wants to know the unit
+
     def __init__(self, flash: Path, board_id: str, family: int, fault: str) -> None:
         self._flash = os.open(flash, os.O_RDWR)
         self._flash_size = flash.stat().st_size

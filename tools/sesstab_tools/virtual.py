@@ -88,6 +88,8 @@ class VirtualBoard:
 
     def reset(self) -> None:
         """The reset button: whatever runs is gone, and the interpreter starts anew."""
+        if self._closing:
+            raise BoardError(f"port {self.port}: the emulator is closed")
         self._started.clear()
         if self._interpreter:
             self._interpreter.button_pressed = True
