@@ -265,8 +265,10 @@ class Pieces:
         self.pieces = list(pieces)
         self.ticket = False
         self.log = []
+        self.asked = []
 
     def read(self, n=-1):
+        self.asked.append(n)
         piece = self.pieces.pop(0)
         self.ticket = isinstance(piece, tuple)
         return piece[0] if self.ticket else piece
@@ -333,6 +335,20 @@ def test_reads_go_on_after_a_ticket():
         assert buf == b"abc"
     buf = bytearray(5)
     assert stream_of((b"a",), b"bc")[0].readinto(buf, 3) == 3
+
+
+def test_reads_ask_for_what_is_left():
+    for pieces, n, asked in (
+        ([b"abc"], (), [-1]),
+        ([b"abc"], (None,), [-1]),
+        ([(b"ab",), b"cd"], (), [-1, -1]),
+        ([(b"a",), b"bc"], (3,), [3, 2]),
+        ([(None,), b"abc"], (3,), [3, 3]),
+        ([(b"",), b"a"], (0,), [0]),
+    ):
+        stream, tls = stream_of(*pieces)
+        stream.read(*n)
+        assert tls.asked == asked
 
 
 def test_ticket_that_cannot_be_saved_does_not_end_a_read_that_blocks():

@@ -1,5 +1,12 @@
 import sesstab.openssl as o
+from sesstab import SessionTable
 from support import Clock, make
+
+
+def test_a_context_takes_what_a_table_takes():
+    ctx = o.SSL_CTX_new(4, 3, 20, 100, o.SSL_SESS_CACHE_BOTH, Clock(7))
+    assert (ctx.capacity, ctx.spare, ctx.data_size, ctx.timeout, ctx.mode, ctx.now()) == (4, 3, 20, 100, 3, 7)
+    assert o.SSL_CTX_new(4).data_size == SessionTable(4).data_size
 
 
 def test_sessions_under_openssls_names():
@@ -19,6 +26,7 @@ def test_sessions_under_openssls_names():
     assert buf[:2] == b"id"
     assert o.SSL_SESSION_free(ctx, s) == 1
     assert o.SSL_SESSION_free(ctx, s) == 0
+    assert ctx.session_context(o.SSL_SESSION_new(ctx, b"id", b"state")) == 0
 
 
 def test_the_table_under_openssls_names():

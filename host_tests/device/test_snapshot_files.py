@@ -270,6 +270,12 @@ def test_file_is_written_through_by_what_there_is():
         system.sync = lambda: calls.append(len(read(NAMES[0])))
         saved(None, (b"a", b"b"))
         assert calls == [len(read(NAMES[0]))]
+        with open(NAMES[0], "rb") as f:
+            has_number = hasattr(f, "fileno")
+        if has_number:
+            system.fsync = lambda fd: calls.append(fd)
+            saved(None, (b"a",))
+            assert len(calls) == 2  # and no sync
     finally:
         snapshot.os = os
 

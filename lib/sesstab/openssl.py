@@ -18,8 +18,8 @@ from .modes import SESS_CACHE_SERVER as SSL_SESS_CACHE_SERVER
 from .modes import SESS_CACHE_UPDATE_TIME as SSL_SESS_CACHE_UPDATE_TIME
 
 
-def SSL_CTX_new(capacity, spare=2, data_size=50, timeout=7200, mode=SSL_SESS_CACHE_SERVER, clock=None):
-    return sesstab.SessionTable(capacity, spare, data_size, timeout, mode, clock)
+def SSL_CTX_new(*args, **kwargs):
+    return sesstab.SessionTable(*args, **kwargs)
 
 
 # ---- Sessions: SSL_SESSION_new(3), SSL_SESSION_free(3), SSL_SESSION_get_time(3) ----
