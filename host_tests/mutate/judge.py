@@ -5,6 +5,9 @@ mutants are judged in a tenth of a second. Tests run until one fails: first thos
 lately, then the fast ones. Mutants of lib/ run with the pure engine; those of the core are compiled with
 gcc -O0 and put behind the native one. What loops uses up its CPU time, what waits its time, what takes all
 memory gets no more.
+
+What survives that is judged again: mutants of lib/ on MicroPython, where allocations can be seen; those of
+the core by the fuzzers' corpus under sanitizers, unless gcc -O2 makes the same code as of the original.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import importlib.machinery
 import importlib.util
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,17 +28,20 @@ from types import CodeType, ModuleType
 
 from argued import EQUIVALENT, INVALID, SURVIVED
 from mutants import ROOT, Mutant
+from sesstab_tools.virtual import find_micropython
 
-IMPORTED = [str(ROOT / "host_tests" / folder) for folder in ("cpython", "ccore")]
+IMPORTED = [str(ROOT / "host_tests" / folder) for folder in ("cpython", "ccore", "fuzz")]
 sys.path[:0] = IMPORTED
 
 import _sesstab  # noqa: E402, F401
 import device_tests  # noqa: E402
+import run as fuzz  # noqa: E402
 
 del sys.path[: len(IMPORTED)]
 
 CORE = ROOT / "firmware" / "core"
 LIB = ROOT / "lib"
+ON_MICROPYTHON = Path(__file__).with_name("on_micropython.py")
 SOURCES = [CORE / "sesstab.c", CORE / "sesstab_snapshot.c"]
 CPU_SECONDS = 10  # all tests take 2
 SECONDS = 120
@@ -85,7 +92,20 @@ class Judge:
             compile(mutant.mutated, str(mutant.path), "exec")
         except SyntaxError:
             return INVALID
-        return self._run("pure", mutant=mutant)
+        verdict = self._run("pure", mutant=mutant)
+        return self._on_micropython(mutant) if verdict == SURVIVED else verdict
+
+    def _on_micropython(self, mutant: Mutant) -> str:
+        with tempfile.TemporaryDirectory(dir=self.scratch) as folder:
+            lib = Path(folder, "lib")
+            shutil.copytree(LIB, lib)
+            (lib / mutant.path.relative_to(LIB)).write_text(mutant.mutated)
+            command = [find_micropython(), "-X", "heapsize=4M", ON_MICROPYTHON, lib, device_tests.DEVICE]
+            try:
+                done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=SECONDS)
+            except subprocess.TimeoutExpired:
+                return "on MicroPython, an endless loop"
+        return SURVIVED if done.returncode == 0 else done.stdout.strip() or "MicroPython crashes"
 
     # ---- C ----
 
@@ -97,7 +117,23 @@ class Judge:
         except subprocess.CalledProcessError:
             return INVALID
         verdict = self._run("native", self._library({**self.objects, mutant.path: compiled}))
-        return EQUIVALENT if verdict == SURVIVED and self._is_same_code(source, mutant.path) else verdict
+        if verdict == SURVIVED and self._is_same_code(source, mutant.path):
+            return EQUIVALENT
+        return self._by_corpus(mutant) if verdict == SURVIVED else verdict
+
+    def _by_corpus(self, mutant: Mutant) -> str:
+        with tempfile.TemporaryDirectory(dir=self.scratch) as folder:
+            firmware = Path(folder, "firmware")
+            shutil.copytree(CORE, firmware / "core")
+            (firmware / mutant.path.relative_to(CORE.parent)).write_text(mutant.mutated)
+            for name in ("core", "snapshot"):
+                target = fuzz.TARGETS[name]
+                program = fuzz.compile_target(target, "replay", firmware, Path(folder, name))
+                try:
+                    fuzz.replay(target, [program])
+                except fuzz.Finding:
+                    return f"the fuzzers' corpus for {name}"
+        return SURVIVED
 
     def _compile(self, source: Path, original: Path, level: str = "-O0") -> Path:
         out = self.scratch / f"{source.stem}{level}.o"
