@@ -314,6 +314,18 @@ def test_file_that_arrives_damaged_is_not_installed(board: Board, monkeypatch: p
     assert board.eval("open('data').read()") == "old"
 
 
+def test_file_that_is_not_where_it_should_be_is_an_error(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the line changes a byte of the name that the file is to have."""
+    files = Files(board)
+    files.put("data", b"old")
+    monkeypatch.setattr("sesstab_tools.files._RENAME", "import os\nos.rename({old!r}, {new!r} + 'x')")
+    with pytest.raises(DeployError, match=r"data is not what was sent"):
+        files.put("data", b"new contents")
+    assert board.eval("open('data').read()") == "old"
+
+
 def test_a_line_that_garbles_one_answer_does_not_cost_flow_control_for_ever() -> None:
     """R, 0 says that there is no raw paste; or that the 1 was damaged."""
 

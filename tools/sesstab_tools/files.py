@@ -136,7 +136,7 @@ class Files:
         return sums
 
     def put(self, path: str, data: bytes) -> None:
-        """Writes a file: under a temporary name first, checked, then renamed."""
+        """Writes a file: under a temporary name first, checked, then renamed, and checked again."""
         self._replace(path, data, self._write)
 
     def copy(self, old: str, path: str, data: bytes) -> None:
@@ -189,11 +189,15 @@ class Files:
                 f"port {self._board.port}: no room on the board for {path} ({len(data)} bytes); "
                 "remove files from it"
             ) from error
-        if self.sha256([temporary])[temporary] != hashlib.sha256(data).hexdigest():
-            raise DeployError(
-                f"port {self._board.port}: {temporary} is not what was sent; is the board's storage full?"
-            )
+        self._check(temporary, data)
         self.rename(temporary, path)
+        self._check(path, data)  # the line may have garbled which file the name was for
+
+    def _check(self, path: str, data: bytes) -> None:
+        if self.sha256([path])[path] != hashlib.sha256(data).hexdigest():
+            raise DeployError(
+                f"port {self._board.port}: {path} is not what was sent; is the board's storage full?"
+            )
 
     def _write(self, path: str, data: bytes) -> None:
         self._run(f"from binascii import a2b_base64 as _decode\n_file = open({path!r}, 'wb')")
