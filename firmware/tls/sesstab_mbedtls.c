@@ -836,6 +836,15 @@ static const uint8_t *offered_data(const sesstab_mbedtls_client_t *c, size_t *si
     return data != NULL && *size > SUITE + 1 ? data : NULL;
 }
 
+/* Gives Mbed TLS a session to copy. What a copy leaves that has failed for lack of memory would spoil the handshake. */
+static int give_session(mbedtls_ssl_context *ssl, const mbedtls_ssl_session *s)
+{
+    int ret = mbedtls_ssl_set_session(ssl, s);
+    if (ret == MBEDTLS_ERR_SSL_ALLOC_FAILED)
+        mbedtls_ssl_session_free(ssl->session_negotiate);
+    return ret == 0;
+}
+
 static int set_session(const sesstab_mbedtls_client_t *c)
 {
     size_t size;
@@ -851,7 +860,7 @@ static int set_session(const sesstab_mbedtls_client_t *c)
     if (version != 0 && is_version_configured(c->ssl->conf, version)) {
         set_version(&session, version, MBEDTLS_SSL_IS_CLIENT);
         session.verify_result = data[VERIFIED] ? 0 : MBEDTLS_X509_BADCERT_SKIP_VERIFY;
-        set = mbedtls_ssl_set_session(c->ssl, &session) == 0;
+        set = give_session(c->ssl, &session);
     }
     mbedtls_platform_zeroize(&session, sizeof(session)); /* not freed: the ticket and the name are lent */
     if (set && version == VERSION_TLS13)
