@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from sesstab_tools.board_handshakes import Clock, columns, rows
+from sesstab_tools.board_handshakes import BOARDS, Clock, columns, rows
 from sesstab_tools.handshakes import Handshake
 from sesstab_tools.virtual import unix_board
 
@@ -63,3 +63,11 @@ def test_figures_are_medians_and_cycles_follow_from_the_clock() -> None:
         ["ratio", "40.0", "40.0", "2.0", "7.0", "1.0", "1.0"],
     ]
     assert [row[1] for row in rows(measured, None)] == ["2.00", "0.05", "40.0"]
+
+
+def test_the_page_has_figures_for_each_board() -> None:
+    page = (ROOT / "docs" / "performance.md").read_text()
+    measured = page.partition("<!-- make bench: board handshakes begin -->")[2]
+    assert [line.split()[1] for line in measured.splitlines() if line.startswith("### ")] == [
+        f"{name}:" for name in BOARDS
+    ]

@@ -39,7 +39,15 @@ from .link import LinkError
 from .page import markdown, write
 from .repl import Board
 
-BOARDS = ("RPI_PICO", "RPI_PICO_STOCK", "QEMU_MICROBIT", "QEMU_MPS2_AN385", "QEMU_VIRT_RV32")
+# On the page, and with what certificates.
+BOARDS = {
+    "RPI_PICO": ("ec", "rsa"),
+    "RPI_PICO_STOCK": ("ec",),
+    "QEMU_MICROBIT": ("ec",),
+    "QEMU_MPS2_AN385": ("ec",),
+    "QEMU_VIRT_RV32": ("ec",),
+}
+KEYS = {"ec": "ECDSA P-256", "rsa": "RSA-2048"}
 ROUNDS = 5  # equal work takes equal time in an emulator; only random numbers differ, and what they cost
 _TLS12, _TLS13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 
@@ -137,21 +145,25 @@ def rows(results: list[Handshake], clock: Clock | None) -> list[list[str]]:
 def report(root: Path) -> str:
     """The emulated boards', as Markdown."""
     with tempfile.TemporaryDirectory() as folder:
-        certificate = make_certificate(Path(folder))
-        return "\n\n".join(section(find_board(name, root), certificate, root) for name in BOARDS)
+        certificates = {kind: make_certificate(Path(folder), kind) for kind in KEYS}
+        return "\n\n".join(
+            section(find_board(name, root), {kind: certificates[kind] for kind in kinds}, root)
+            for name, kinds in BOARDS.items()
+        )
 
 
-def section(spec: BoardSpec, certificate: Certificate, root: Path) -> str:
+def section(spec: BoardSpec, certificates: dict[str, Certificate], root: Path) -> str:
     with opened(spec, None, root) as board:
-        engine = deploy_programs(board).module
+        module = deploy_programs(board).module
         clock = clock_of(board, spec)
         table = [
-            [way if row[0] == "full" else "", *row]
+            [f"{way}, {KEYS[kind]}" if row[0] == "full" else "", *row]
+            for kind, certificate in certificates.items()
             for way, results in handshakes(board, certificate)
             for row in rows(results, clock)
         ]
-    text = f"### {spec.name}: {spec.title}\n\nsesstab is {engine}."
-    return f"{text}\n\n{markdown(['the board as', 'handshake', *columns(clock)], table)}"
+    head = f"### {spec.name}: {spec.title}\n\nThe table is in C, {module}; {clock}."
+    return f"{head}\n\n{markdown(['the board as', 'handshake', *columns(clock)], table)}"
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ from .repl import Board, Program
 
 ROUNDS = 20  # full handshakes, and as many resumed ones, where nothing else is asked for
 REQUEST = b"hello\n"
-TIMEOUT = 30.0  # seconds
+TIMEOUT = 60.0  # seconds; an RSA key on an emulated board takes ten of an idle computer
 PROGRAMS = ("measure.py", "serial_link.py", "tls_server.py", "tls_client.py")
 
 
