@@ -36,7 +36,7 @@
 #define MICROPY_PY_MACHINE (1)
 #define MICROPY_PY_MACHINE_INCLUDEFILE "machine_part.c"
 #define MICROPY_PY_MACHINE_RESET (1)
-#define MICROPY_PY_OS_INCLUDEFILE "os_part.c"
+#define MICROPY_PY_OS_INCLUDEFILE "../qemu/os_part.c"
 #define MICROPY_PY_OS_SYNC (1)
 #define MICROPY_PY_OS_UNAME (1)
 #define MICROPY_PY_OS_URANDOM (1)
