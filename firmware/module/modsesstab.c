@@ -165,7 +165,7 @@ static uint32_t run(sesstab_obj_t *self, void (*how)(void *), mp_obj_t function,
 // Adds what has passed since the last call, in whole seconds; division by subtraction, for lack of a libgcc.
 static void count_milliseconds(sesstab_obj_t *self, uint32_t passed) {
     self->milliseconds += passed;
-    for (int shift = 20; shift >= 0; shift--) {
+    for (int shift = 20; self->milliseconds >= 1000; shift--) {
         if (self->milliseconds >= 1000u << shift) {
             self->milliseconds -= 1000u << shift;
             self->seconds += 1u << shift;
