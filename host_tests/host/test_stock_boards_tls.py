@@ -96,7 +96,7 @@ def spec(request: pytest.FixtureRequest) -> BoardSpec:
 @pytest.fixture(scope="module")
 def deployed(spec: BoardSpec) -> Iterator[Board]:
     with emulate(spec, ROOT) as running, Board.open(running.port, press_reset=running.reset) as client:
-        assert deploy_programs(client).module == f"dist/natmod/{spec.arch}_6.3/_sesstab.mpy"
+        assert deploy_programs(client).module.startswith(f"dist/natmod/{spec.arch}_")
         yield client
 
 

@@ -71,7 +71,8 @@ def opened(spec: BoardSpec | None, port: str | None, root: Path) -> Iterator[Boa
         serial = spec.serial if spec else Serial(115200, None)
         with Board.open(port, baudrate=serial.baudrate, burst=serial.burst) as board:
             yield board
-    elif spec:
+    else:
+        assert spec
         with emulate(spec, root) as running, Board.open(running.port, press_reset=running.reset) as board:
             yield board
 
