@@ -104,7 +104,7 @@ def test_size_is_0_out_of_range():
 
 
 def test_a_tls_12_session_takes_at_most_100_bytes():
-    """The header and the last slot's end, which all tables have, come on top. With more than 255 slots, 104."""
+    """The header and the last slot's end, which all tables have, come on top. Beyond 255 slots it is 104."""
     for capacity, spare in [(8, 2), (16, 2), (62, 2), (64, 0), (64, 2), (253, 2)]:
         assert lib.sesstab_size(capacity, spare, 50) - HEADER - 2 <= 100 * (capacity + spare)
     assert lib.sesstab_size(65533, 2, 50) - HEADER - 2 <= 104 * 65535

@@ -5,7 +5,7 @@
 #define SYST_RVR (*(volatile uint32_t *)0xe000e014)
 #define SYST_CVR (*(volatile uint32_t *)0xe000e018)
 
-extern uint32_t stack_top[], data_start[], data_end[], data_load[], bss_start[], bss_end[];
+extern uint32_t stack_top[];
 
 static void semihost(uint32_t operation, const void *argument)
 {
@@ -41,14 +41,10 @@ void start(void);
 
 void start(void)
 {
-    for (uint32_t *to = data_start, *from = data_load; to < data_end;)
-        *to++ = *from++;
-    for (uint32_t *to = bss_start; to < bss_end;)
-        *to++ = 0;
     SYST_RVR = 0xffffff;
     SYST_CVR = 0;
     SYST_CSR = 5; /* on, by the processor's clock */
-    leave(main());
+    begin();
 }
 
 static void fault(void)

@@ -40,8 +40,5 @@ void leave(int status)
 
 __attribute__((naked, section(".vectors"), used)) void start(void)
 {
-    __asm__ volatile("la sp, stack_top\n"
-                     "la a0, bss_start\nla a1, bss_end\n"
-                     "1: bgeu a0, a1, 2f\nsw zero, 0(a0)\naddi a0, a0, 4\nj 1b\n"
-                     "2: call main\ncall leave");
+    __asm__ volatile("la sp, stack_top\ncall begin");
 }
