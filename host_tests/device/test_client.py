@@ -87,6 +87,14 @@ client._client_class = lambda table: None
 client._session_class = lambda: SSLSession
 
 
+def slots_left(table):
+    """How many sessions can be made yet."""
+    n = 0
+    while table.new_session(b"one more", b""):
+        n += 1
+    return n
+
+
 def make(capacity=4, timeout=100):
     clock = Clock()
     table = sesstab.SessionTable(capacity, 2, 400, timeout, sesstab.SESS_CACHE_CLIENT, clock)
@@ -176,6 +184,13 @@ def test_session_that_this_firmware_does_not_know_is_forgotten():
     table.free(h)
     assert connect(table, context) == (False, False)
     assert connect(table, context) == (True, True)
+    h = table.new_session(id, b"\x02of another version")
+    table.add_session(h)
+    table.free(h)
+    context.server.error = OSError(104, "")
+    assert raises(OSError, table.wrap_socket, context, "socket", "a.example")
+    assert table.sess_number() == 0
+    assert slots_left(table) == 6
 
 
 def test_session_of_a_socket_that_handshakes_later_is_saved_when_it_has():
@@ -203,8 +218,8 @@ def test_upstream_does_not_tell_whether_it_resumed():
 def test_failed_handshake_forgets_what_was_refused_but_not_for_a_bad_network():
     table, context, _ = make()
     connect(table, context)
-    for errno, left in ((104, 1), (-0x7780, 0)):
-        context.server.error = OSError(errno, "")
+    for error, left in ((OSError(104, ""), 1), (OSError(), 1), (OSError(-0x7780, ""), 0)):
+        context.server.error = error
         assert raises(OSError, table.wrap_socket, context, "socket", "a.example")
         assert table.sess_number() == left
     context.server.error = None
@@ -218,12 +233,12 @@ def test_table_that_is_not_for_clients_is_refused():
     _, context, _ = make()
     for mode, size, spare in (
         (sesstab.SESS_CACHE_SERVER, 400, 2),
-        (sesstab.SESS_CACHE_CLIENT, 50, 2),
+        (sesstab.SESS_CACHE_CLIENT, 143, 2),
         (sesstab.SESS_CACHE_CLIENT, 400, 0),
     ):
         table = sesstab.SessionTable(4, spare, size, mode=mode)
         assert raises(ValueError, table.wrap_socket, context, "socket", "a.example")
-    table = sesstab.SessionTable(4, data_size=400, mode=sesstab.SESS_CACHE_BOTH)
+    table = sesstab.SessionTable(4, data_size=144, mode=sesstab.SESS_CACHE_BOTH)
     assert connect(table, context) == (False, False)
 
 
@@ -236,6 +251,8 @@ def test_name_and_context_are_checked():
     assert raises(TypeError, table.wrap_socket, context, "socket", "a", "443")
     assert raises(TypeError, table.wrap_socket, context)
     assert context.server.log == []
+    assert connect(table, context, number=255) == (False, False)
+    assert connect(table, context, number=0) == (False, False)
 
 
 def test_firmware_without_either_way_says_so():
@@ -251,8 +268,29 @@ def test_firmware_without_either_way_says_so():
     assert counters(table) == (0, 0, 0, 0, 0, 0, 0)
 
 
-def test_firmware_here_has_no_session_class():
+def with_module(name, module, function):
+    """Calls the function where `import name` gives this."""
+    there = name in sys.modules
+    before = sys.modules.get(name)
+    sys.modules[name] = module
+    try:
+        return function()
+    finally:
+        if there:
+            sys.modules[name] = before
+        else:
+            del sys.modules[name]
+
+
+class Ssl:
+    """The module ssl of upstream's pull request."""
+
+    SSLSession = SSLSession
+
+
+def test_session_class_is_one_that_can_be_made_from_bytes():
     assert the_firmwares_session_class() is None
+    assert with_module("ssl", Ssl, the_firmwares_session_class) is SSLSession
 
 
 # ---- Around a connection ----
@@ -269,6 +307,9 @@ class Pieces:
 
     def read(self, n=-1):
         self.asked.append(n)
+        return self.next()
+
+    def next(self):
         piece = self.pieces.pop(0)
         self.ticket = isinstance(piece, tuple)
         return piece[0] if self.ticket else piece
@@ -276,7 +317,8 @@ class Pieces:
     readline = read
 
     def readinto(self, buf):
-        piece = self.read()
+        self.asked.append(len(buf))
+        piece = self.next()
         if piece is None:
             return None
         buf[: len(piece)] = piece
@@ -349,9 +391,22 @@ def test_reads_ask_for_what_is_left():
         stream, tls = stream_of(*pieces)
         stream.read(*n)
         assert tls.asked == asked
+    for pieces, arguments, asked in (
+        ([b"abc"], (5,), [5]),
+        ([b"abc"], (5, -1), [5]),
+        ([b"abc"], (5, 3), [3]),
+        ([b""], (5, 0), [0]),
+        ([(b"a",), b"bc", b""], (5, 3), [3, 2]),
+        ([(None,), b"a"], (1,), [1, 1]),
+    ):
+        stream, tls = stream_of(*pieces)
+        stream.readinto(bytearray(arguments[0]), *arguments[1:])
+        assert tls.asked == asked
 
 
 def test_ticket_that_cannot_be_saved_does_not_end_a_read_that_blocks():
+    tls = Pieces(None, b"abc")
+    assert client.TLSStream(tls, tls, None).read(3) == b"abc"
     assert stream_of(None, b"abc")[0].read(3) == b"abc"
     assert stream_of(None, b"abc\n")[0].readline() == b"abc\n"
     assert stream_of(None, b"abc")[0].readinto(bytearray(3)) == 3
@@ -507,6 +562,8 @@ def test_refused_attempt_to_resume_is_forgotten():
         assert native.log == [1, "save", "close_notify", "done", "close"]
         assert table.sess_number() == left
         assert native.made[2] == client.hashlib.sha256(b"a.example:443").digest()
+        assert native.made[3] == 0
+        assert slots_left(table) == 6 - left
 
 
 def test_socket_is_closed_when_there_is_no_client_for_it():
@@ -533,19 +590,10 @@ class Module:
 
 
 def test_client_class_takes_tables_of_its_own_module():
-    there = "_sesstab" in sys.modules
-    before = sys.modules.get("_sesstab")
     table, _, _ = make()
     other = sesstab.pure.SessionTable(4) if sesstab.ENGINE == "native" else None
-    try:
-        sys.modules["_sesstab"] = Module
-        assert the_firmwares_client_class(table) is Native
-        assert the_firmwares_client_class(other) is None
-    finally:
-        if there:
-            sys.modules["_sesstab"] = before
-        else:
-            del sys.modules["_sesstab"]
+    assert with_module("_sesstab", Module, lambda: the_firmwares_client_class(table)) is Native
+    assert with_module("_sesstab", Module, lambda: the_firmwares_client_class(other)) is None
 
 
 def test_table_of_the_pure_engine_has_no_client_class():
@@ -572,7 +620,7 @@ class Asyncio(Native):
 
     async def open_connection(self, host, port):
         self.dialed = (host, port)
-        return self, self
+        return self, None
 
     async def sleep_ms(self, ms):
         self.log.append(ms)
@@ -590,16 +638,8 @@ def run(coroutine):
 
 
 def open_connection(table, native, *args):
-    there = "asyncio" in sys.modules
-    before = sys.modules.get("asyncio")
-    sys.modules["asyncio"] = native
-    try:
-        return with_native(native, lambda: run(table.open_connection(native, *args)))
-    finally:
-        if there:
-            sys.modules["asyncio"] = before
-        else:
-            del sys.modules["asyncio"]
+    connection = lambda: run(table.open_connection(native, *args))  # noqa: E731
+    return with_native(native, lambda: with_module("asyncio", native, connection))
 
 
 def test_asyncios_streams_are_of_the_tls_stream():
@@ -616,6 +656,23 @@ def test_asyncios_streams_are_of_the_tls_stream():
         assert isinstance(reader[0], client.TLSStream)
         assert native.log == [5, 5, "save"]
         assert native.s.log == []
+
+
+def test_port_is_443_unless_another_is_named():
+    table, _, _ = make()
+    native = Asyncio(1)
+    open_connection(table, native, "a.example")
+    assert native.dialed == ("a.example", 443)
+
+
+def test_upstreams_socket_of_asyncio_handshakes_later():
+    table, context, _ = make()
+    connection = lambda: run(table.open_connection(context, "a.example"))  # noqa: E731
+    stream = with_module("asyncio", Asyncio(), connection)[0][0]
+    assert context.server.log == []
+    assert stream.read(6) == b"answer"
+    assert context.server.log == [("a.example", False, False)]
+    assert table.sess_number() == 1
 
 
 def test_connection_is_closed_when_its_handshake_fails():

@@ -1,6 +1,8 @@
 # save and restore: two files that take turns, power that fails at any byte, keys.
 
+import hashlib
 import os
+from binascii import crc32
 
 from sesstab import snapshot
 from support import make, order, put, raises
@@ -85,7 +87,10 @@ def test_an_empty_table_is_saved():
 def test_padding_of_all_sizes():
     for key in KEYS:
         for size in range(1, 33):
-            saved(key, (b"i" * size,))
+            forget()
+            table, _ = make(8)
+            put(table, b"i" * size, b"data")
+            snapshot.save(table, PATH, key)
             assert restored(key) == [b"i" * size]
 
 
@@ -273,11 +278,66 @@ def test_file_is_written_through_by_what_there_is():
         with open(NAMES[0], "rb") as f:
             has_number = hasattr(f, "fileno")
         if has_number:
-            system.fsync = lambda fd: calls.append(fd)
+            system.fsync = lambda fd: calls.append(len(read(NAMES[0])))
             saved(None, (b"a",))
-            assert len(calls) == 2  # and no sync
+            assert calls[1:] == [len(read(NAMES[0]))]  # and no sync
     finally:
         snapshot.os = os
+
+
+def test_restored_sessions_are_as_old_as_they_were():
+    for key in KEYS:
+        saved(key, (b"a",))
+        table, clock = make(8)
+        snapshot.restore(table, PATH, key=key)
+        assert table.session_time(table.next_session()) == clock.time
+        table, clock = make(8)
+        snapshot.restore(table, PATH, 5, key)
+        assert table.session_time(table.next_session()) == clock.time - 5
+
+
+class Seen:
+    """A table, CRC-32 and hashlib, that keep what they are given."""
+
+    def __init__(self, table):
+        self.table = table
+        self.dump_size = table.dump_size
+        self.given = []
+
+    def dump(self, buf):
+        self.given.append(buf)
+        return self.table.dump(buf)
+
+    def load(self, buf, elapsed):
+        self.given.append(buf)
+        return self.table.load(buf, elapsed)
+
+    def crc32(self, buf, crc=0):
+        if isinstance(buf, memoryview):
+            self.given.append(buf)
+        return crc32(buf, crc)
+
+    def sha256(self, data=b""):
+        if isinstance(data, bytearray):
+            self.given.append(data)
+        return hashlib.sha256(data)
+
+
+def test_no_secret_stays_in_a_buffer():
+    for key in KEYS:
+        forget()
+        seen = Seen(table_of(b"a", b"b"))
+        snapshot.crc32, snapshot.hashlib = seen.crc32, seen
+        try:
+            snapshot.save(seen, PATH, key)
+            assert snapshot.restore(Seen(make(8)[0]), PATH, 0, key) == 2
+            seen.table, _ = make(8)
+            snapshot.restore(seen, PATH, 0, key)
+        finally:
+            snapshot.crc32, snapshot.hashlib = crc32, hashlib
+        assert len(seen.given) > 2
+        for buf in seen.given:
+            assert bytes(buf) == bytes(len(buf))
 
 
 # Keys
@@ -323,8 +383,9 @@ def test_keys_of_any_length():
 
 def test_a_plain_file_is_no_encrypted_one():
     for key in KEYS[1:]:
-        saved(None, (b"a",))
-        assert refusal(key) == "snapshot is not encrypted"
+        for size in range(1, 33):
+            saved(None, (b"a", b"i" * size))
+            assert refusal(key) == "snapshot is not encrypted"
 
 
 def with_crc(content):
@@ -345,15 +406,20 @@ def test_forged_files_load_nothing():
             write(NAMES[1], with_crc(bytes(forged)))
             if i >= 6:  # else it is not of this version, or its number is another
                 assert refusal(key) == "snapshot is of another key, or forged", i
-        for size in (10, 26, 42, 57, 58, 74, len(content) - 20, len(content) - 16):
+        for size in (10, 26, 42, 57, 58, 62, 74, 78, len(content) - 20, len(content) - 16):
             write(NAMES[1], with_crc(content[: size - 4] + b"crc!"))
-            assert refusal(key) is not None
+            blocks = size - 10 - 16 - 32 - 4  # between head, vector, tag and CRC
+            is_whole = blocks >= 16 and blocks % 16 == 0
+            assert refusal(key) == (
+                "snapshot is of another key, or forged" if is_whole else "snapshot is not encrypted"
+            )
 
 
 def test_an_encrypted_file_shows_nothing():
     for key in KEYS[1:]:
         saved(key, (b"an id to be found",))
         first = read(NAMES[0])
+        assert first[:6] == b"sesF\1\1"
         assert first.find(b"an id") < 0
         assert first.find(b"secret") < 0
         assert first.find(b"sesT") < 0
@@ -375,7 +441,7 @@ def test_going_over_to_a_key_and_back():
 
 
 def test_hmac_sha256():
-    """RFC 4231, test cases 1, 2 and 6."""
+    """RFC 4231, test cases 1, 2 and 6; and keys as long as a block, and longer by one."""
     import binascii
 
     for key, parts, expected in (
@@ -393,6 +459,16 @@ def test_hmac_sha256():
             b"\xaa" * 131,
             (b"Test Using Larger Than Block-Size Key - Hash Key First",),
             b"60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54",
+        ),
+        (
+            b"\xaa" * 64,
+            (b"what do ya want ", b"for nothing?"),
+            b"7d138503e26666740e493a90641024397c001ad5d3618558a580052081952885",
+        ),
+        (
+            b"\xaa" * 65,
+            (b"what do ya want ", b"for nothing?"),
+            b"eb4692e2b460982c828a3865b886231f2d852425de8f1ff47831826c0059448a",
         ),
     ):
         assert binascii.hexlify(snapshot._hmac(key, *parts)) == expected

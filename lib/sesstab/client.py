@@ -255,32 +255,29 @@ class _Upstream:
         return self._tls
 
     def handshake(self):
-        return 1
+        return True
 
     def resumed(self):
         return None  # the firmware does not tell
 
     def save(self):
         if self._saved:
-            return 0
+            return
         try:
             data = bytes([self._verified]) + self._tls.session.serialize()
         except OSError:  # the handshake is not over
-            return 0
+            return
         self._saved = True
-        if data == self._offered:
-            return 0  # resumed, and no younger for it
-        h = self._table.new_session(self._id, data, None, self._context)
-        stored = self._table.update_cache(h, SESS_CACHE_CLIENT)
-        self._table.free(h)
-        return stored
+        if data != self._offered:  # else it resumed, and the session is no younger for it
+            h = self._table.new_session(self._id, data, None, self._context)
+            self._table.update_cache(h, SESS_CACHE_CLIENT)
+            self._table.free(h)
 
     def close_notify(self):
-        return 0  # there is no way to send one
+        pass  # there is no way to send one
 
     def done(self):
-        self._tls = None
-        return 1
+        pass
 
     def _stored(self):
         table = self._table
@@ -292,10 +289,11 @@ class _Upstream:
         table.free(h)
         if not size or data[0] < self._verified:
             return None
-        self._offered = bytes(data[:size])
+        offered = bytes(data[:size])
         try:
-            return _session_class()(self._offered[1:])
+            session = _session_class()(offered[1:])
         except (OSError, ValueError):  # made by another firmware
             _remove(table, self._id)
-            self._offered = None
             return None
+        self._offered = offered
+        return session

@@ -44,7 +44,7 @@ def save(table, path, key=None):
     older = numbers.index(min(numbers))
     buf = bytearray(table.dump_size() + _BLOCK)
     try:
-        size = table.dump(buf, len(buf) - _BLOCK)
+        size = table.dump(buf)
         head = struct.pack(_HEAD, _MAGIC, _VERSION, _ENCRYPTED if key else _PLAIN, max(0, *numbers) + 1)
         parts = _encrypt(key, head, buf, size) if key else (head, memoryview(buf)[:size])
         _write(_name(path, older), parts)
