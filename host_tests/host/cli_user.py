@@ -1,4 +1,4 @@
-"""A user of the command `sesstab`: one that runs it and reads what it says, and one at a terminal."""
+"""Users of the command `sesstab`: one who reads what it says, one who can interrupt it, one at a terminal."""
 
 from __future__ import annotations
 
@@ -14,24 +14,51 @@ import sys
 import termios
 import time
 from collections.abc import Iterator
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
+from typing import NamedTuple
+from unittest import mock
 
+from sesstab_tools.cli import main
 from sesstab_tools.deploy import find_root
 
 ROOT = find_root()
 COMMAND = [sys.executable, "-c", "from sesstab_tools.cli import main; main()"]
+ENDINGS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("SESSTAB_")}
 
 
-def sesstab(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env={**ENVIRONMENT, **variables},
-    )
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def sesstab(*arguments: str, **variables: str) -> Done:
+    """Runs the command to its end, within this process: starting another takes longer than most commands."""
+    handlers = {number: signal.getsignal(number) for number in ENDINGS}
+    with (
+        mock.patch.object(sys, "argv", ["sesstab", *arguments]),
+        mock.patch.object(sys, "stdout", TextIOWrapper(BytesIO(), "utf-8")) as stdout,
+        mock.patch.object(sys, "stderr", TextIOWrapper(BytesIO(), "utf-8")) as stderr,
+        mock.patch.dict(os.environ, {**ENVIRONMENT, **variables}, clear=True),
+    ):
+        try:
+            main()
+            status: object = "it returned"
+        except SystemExit as end:
+            status = end.code
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        return Done(status or 0, _written(stdout), _written(stderr))  # type: ignore[arg-type]
+
+
+def _written(stream: TextIOWrapper) -> str:
+    stream.flush()
+    buffer = stream.buffer
+    assert isinstance(buffer, BytesIO)
+    return buffer.getvalue().decode()
 
 
 def only_line(text: str) -> str:
@@ -41,7 +68,7 @@ def only_line(text: str) -> str:
 
 @contextlib.contextmanager
 def running(*arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """The command, still running; its stdout and stderr are pipes."""
+    """The command in a process of its own, still running; its stdout and stderr are pipes."""
     with subprocess.Popen(
         [*COMMAND, *arguments],
         stdout=subprocess.PIPE,
@@ -139,6 +166,3 @@ def _is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
-
-
-ENDINGS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
