@@ -15,7 +15,7 @@ switches := $(foreach name,SESSTAB_TICKETS SESSTAB_TLS13,$(if $($(name)),$(name)
 
 ##@ Use it
 demo: venv ## full and resumed TLS handshakes, measured, on virtual boards or on BOARD
-	@tools/setup/board.sh $(or $(BOARD),UNIX)
+	@tools/setup/$(if $(BOARD),board.sh $(BOARD),$(if $(PORT),natmod.sh all,board.sh UNIX))
 	$(PY) -m sesstab_tools.demo $(if $(BOARD),--board $(BOARD)) $(on_port) $(DEMO)
 
 firmware: venv ## firmware with sesstab in it, for BOARD (UNIX), into dist/firmware/
