@@ -70,7 +70,7 @@ try:
 except NameError:  # firmware without floating point
     _NUMBERS = _INTS
 
-if sys.implementation.name == "micropython":
+if sys.implementation.name == "micropython":  # pragma: no cover, which is measured on CPython
     _Stream = io.BytesIO
     _pack_into = struct.pack_into
     _ticks_ms = time.ticks_ms
@@ -841,12 +841,12 @@ class SessionTable:
     def detach(self, ctx):
         raise NotImplementedError(_NEEDS_NATIVE)
 
-    def wrap_socket(self, ctx, sock, server_hostname, port=443, context=0):
+    def wrap_socket(self, *args, **kwargs):
         from .client import wrap_socket
 
-        return wrap_socket(self, ctx, sock, server_hostname, port, context)
+        return wrap_socket(self, *args, **kwargs)
 
-    def open_connection(self, ctx, host, port=443, server_hostname=None, context=0):
+    def open_connection(self, *args, **kwargs):
         from .client import open_connection
 
-        return open_connection(self, ctx, host, port, server_hostname, context)
+        return open_connection(self, *args, **kwargs)
