@@ -95,8 +95,10 @@ def test_a_call_of_the_c_library_is_found(tmp_path: Path) -> None:
 
 
 def test_recursion_is_found() -> None:
-    graph = """node: { title: "f" label: "f\\n8 bytes (static)" } node: { title: "g" label: "g\\n16 bytes (static)" }
-    edge: { sourcename: "f" targetname: "g" } edge: { sourcename: "f" targetname: "__indirect_call" }"""
+    graph = r"""
+        node: { title: "f" label: "f\n8 bytes (static)" } node: { title: "g" label: "g\n16 bytes (static)" }
+        edge: { sourcename: "f" targetname: "g" } edge: { sourcename: "f" targetname: "__indirect_call" }
+    """
     stack, calls = sizes.read_call_graph(graph)
     assert sizes.deepest("f", stack, calls) == 24
     calls["g"].add("f")

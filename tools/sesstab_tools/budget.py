@@ -22,7 +22,7 @@ from .toolchains import TOOLCHAINS
 Figures = dict[str, dict[str, float]]
 
 HEAD = """\
-# What the C core may take on a board. `python -m sesstab_tools.budget` compares; --write makes this file anew.
+# What the C core may take on a board. `python -m sesstab_tools.budget` compares, with --write it writes this.
 # Debian bookworm's compilers, at -Os; tables for TLS 1.2 sessions (50 bytes of data), with 2 spare slots.
 """
 SLACK = 0.05

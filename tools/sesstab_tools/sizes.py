@@ -18,8 +18,8 @@ SERVER = ("init", "new_session", "add_session", "get_session", "session_data", "
 
 
 def measure_core(root: Path, toolchain: Toolchain) -> dict[str, int]:
-    """Bytes: code and constants of the whole core, and of what a server links; data and bss; the deepest stack
-    of any function, without what callbacks take."""
+    """Bytes: code and constants of the whole core, and of what a server links; data and bss; the deepest
+    stack of any function, without what callbacks take."""
     flags = ("-ffunction-sections", "-fno-asynchronous-unwind-tables", "-fcallgraph-info=su", "-c")
     with tempfile.TemporaryDirectory() as folder:
         core, server = Path(folder, "core.o"), Path(folder, "server.o")
