@@ -21,7 +21,7 @@ COMMANDS = ROOT_COMMAND.commands  # type: ignore[attr-defined]
 
 def examples_of(command: object) -> list[list[str]]:
     """The words after `sesstab` of each example in the command's help."""
-    lines = str(getattr(command, "epilog", None) or "").splitlines()
+    lines = map(str.strip, str(getattr(command, "epilog", None) or "").splitlines())
     found = [shlex.split(line.partition(" > ")[0]) for line in lines if line.startswith("sesstab ")]
     return [words[1:] for words in found]
 

@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+# Markdown, so that the lines of a docstring become paragraphs as wide as the terminal.
+app = typer.Typer(
+    no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, rich_markup_mode="markdown"
+)
 
 
 def examples(*commands: str) -> str:
     """The end of a command's help: each example on a line of its own, as one types it."""
-    return "\n\n".join(["Examples:", *commands])
+    return "\n".join(["Examples:", "```", *commands, "```"])
 
 
 def _show_version(asked: bool) -> None:

@@ -16,6 +16,7 @@ from ..repl import Board
 from .app import app, examples
 from .options import Json, Port, Root, open_board
 
+
 @app.command(
     "deploy",
     epilog=examples(

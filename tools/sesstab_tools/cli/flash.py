@@ -27,7 +27,7 @@ from .options import PORT_VARIABLE, Json, Root, usb_ports
     epilog=examples(
         "sesstab flash RPI_PICO",
         "sesstab flash ESP32_GENERIC --port /dev/ttyUSB0 --verify",
-        "sesstab flash ESP32_GENERIC --port /dev/ttyUSB0 --image ESP32_GENERIC-v1.26.1.bin --json",
+        "sesstab flash ESP32_GENERIC --port /dev/ttyUSB0 --image new.bin --json",
     ),
 )
 def flash_command(

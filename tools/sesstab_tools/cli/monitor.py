@@ -41,7 +41,7 @@ def monitor(
     port: Port = None,
     table: Annotated[
         str | None,
-        typer.Option("--table", help="Expression for the table. Default: the only one in __main__."),
+        typer.Option("--table", help="Expression for the table. Default: the only one in `__main__`."),
     ] = None,
     interval: Annotated[float, typer.Option("--interval", min=0.05, help="Seconds between looks.")] = 1.0,
     count: Annotated[
@@ -55,7 +55,7 @@ def monitor(
 
     Never interrupts a program. At the prompt (the program works in a thread, on timers, or has ended) it runs
     a line of code at each look. A program without a prompt, such as an asyncio server, has to answer when
-    Enter comes in: asyncio.create_task(table_status.answer(table)), with table_status.py of docs/harness.md.
+    Enter comes in: `asyncio.create_task(table_status.answer(table))`; docs/harness.md says how.
     """
     if as_csv and as_json:
         raise typer.BadParameter("--csv and --json: one at a time")
