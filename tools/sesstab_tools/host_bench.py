@@ -1,22 +1,21 @@
 """The C core's table beside every peer's on this computer: time, instructions, memory.
 
-    python -m sesstab_tools.host_bench [--rounds 40] [size ...]
+    python -m sesstab_tools.host_bench [--rounds 40] [--write] [size ...]
 
-measures all, into dist/bench/: host.json, host.md and the plots. tools/bench/host_bench.c says how it is
-measured; tools/setup/peers.sh gets the peers. A table is compiled with -O2 and linked with its library into
-one object, of which only the table is visible, so that two versions of a library do not meet.
+measures all, into dist/bench/: host.json, host.md and the plots; with --write into docs/performance.md too.
+tools/bench/host_bench.c says how it is measured; tools/setup/peers.sh gets the peers. A table is compiled
+with -O2 and linked with its library into one object, of which only the table is visible, so that two versions
+of a library do not meet.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import re
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -24,8 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from . import page
 from .deploy import find_root
 from .errors import BoardError
+from .toolchains import run
 
 SIZES = (16, 64, 256, 1024, 16384, 65534)  # of 65535 slots, one is for the session that comes next
 COUNT_SIZES = (64, 1024)  # for instructions and memory
@@ -115,14 +116,6 @@ def build(root: Path, folder: Path, peers: bool = True) -> tuple[Path, Path]:
     return program, counting
 
 
-def run(command: Sequence[str], **environment: str) -> str:
-    result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
-    if result.returncode:
-        name = Path(command[0]).name
-        raise BenchError(result.stderr.strip() or f"{name} failed with status {result.returncode}")
-    return result.stdout
-
-
 # ---- Measuring ----
 
 
@@ -142,7 +135,7 @@ def measure_counts(program: Path, sizes: Iterable[int]) -> dict[Key, float]:
     counts = {}
     with tempfile.TemporaryDirectory() as folder:
         callgrind = ["--tool=callgrind", "--collect-atstart=no", f"--callgrind-out-file={folder}/out"]
-        run(["valgrind", *callgrind, str(program), "counts", *map(str, sizes)], **PLAIN_LIBC)
+        run(["valgrind", *callgrind, str(program), "counts", *map(str, sizes)], environment=PLAIN_LIBC)
         for dump in Path(folder).glob("out.*"):
             text = dump.read_text()
             trigger = re.search(r"Client Request: (\d+)\t(.*)\t(.*)\t(\d+)$", text, re.M)
@@ -223,9 +216,9 @@ def measure(root: Path, sizes: Sequence[int] = SIZES, rounds: int = ROUNDS) -> d
 
 
 def report(root: Path, sizes: Sequence[int] = SIZES, rounds: int = ROUNDS, write: bool = False) -> str:
-    """Measures, and puts host.json, host.md and the plots into dist/bench/; with `write` the plots go into
-    docs/, too. Returns the tables, in Markdown for docs/performance.md."""
-    from .host_bench_page import markdown
+    """Measures, and puts host.json, host.md and the plots into dist/bench/; with `write` also into docs/.
+    Returns the tables, in Markdown."""
+    from .host_bench_page import markdown, plots
     from .host_bench_plots import plot
 
     target = root / "dist" / "bench"
@@ -235,7 +228,8 @@ def report(root: Path, sizes: Sequence[int] = SIZES, rounds: int = ROUNDS, write
     (target / "host.md").write_text(markdown(results) + "\n")
     plot(results, target, ("svg", "png"))
     if write:
-        plot(results, root / "docs", ("svg",))
+        drawn = plot(results, root / "docs", ("svg",))
+        page.write(root / "docs" / "performance.md", f"{markdown(results)}\n\n{plots(drawn)}", "host")
     return markdown(results)
 
 
@@ -243,9 +237,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Measures the C core's table beside its peers'.")
     parser.add_argument("sizes", nargs="*", type=int, metavar="size", help="sessions, 2 to 65534")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="3 to 200")
+    parser.add_argument("--write", action="store_true", help="put the figures into docs/performance.md")
     arguments = parser.parse_args()
     try:
-        print(report(find_root(), arguments.sizes or SIZES, arguments.rounds))
+        print(report(find_root(), arguments.sizes or SIZES, arguments.rounds, arguments.write))
     except (OSError, BoardError) as error:
         print(f"sesstab: {error}", file=sys.stderr)
         return 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from . import page
@@ -123,6 +124,11 @@ def grid(cell: Row, workloads: Sequence[str], sizes: Iterable[int], columns: Seq
         for size in sizes
     ]
     return page.markdown(["operation", "sessions", *columns], rows)
+
+
+def plots(files: Iterable[Path]) -> str:
+    """The figures, for a page beside them."""
+    return "\n\n".join(f"![Time per operation against sessions]({file.name})" for file in files)
 
 
 def spread(values: dict[str, float]) -> str:

@@ -27,6 +27,11 @@ OURS, FLOOR = "sesstab", "floor"
 TABLES = (OURS, FLOOR)
 SIZES = (16, 64, 256)
 
+OPTIONS = (
+    *("-icount", "shift=0", "-display", "none", "-monitor", "none", "-serial", "none"),
+    *("-chardev", "stdio,id=out", "-semihosting-config", "enable=on,target=native,chardev=out"),
+)
+
 Counts = dict[str, dict[int, float]]  # operation: sessions: instructions
 
 
@@ -60,9 +65,8 @@ def measure(root: Path, machine: Machine, table: str = OURS) -> Counts:
     with tempfile.TemporaryDirectory() as folder:
         image = Path(folder, "bench.elf")
         build(root, machine, table, image)
-        options = ("-icount", "shift=0", "-nographic", "-semihosting-config", "enable=on,target=native")
         try:
-            said = run([*machine.emulator, *options, "-kernel", str(image)])
+            said = run([*machine.emulator, *OPTIONS, "-kernel", str(image)], timeout=60)
         except subprocess.TimeoutExpired:
             raise BoardError(f"{machine.toolchain.chip}: the benchmark of {table} did not end") from None
     counts: Counts = {}

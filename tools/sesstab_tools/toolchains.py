@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,12 +45,15 @@ XTENSA = Toolchain("Xtensa", *_XTENSA, ())
 TOOLCHAINS = (CORTEX_M0, CORTEX_M3, RV32, XTENSA)
 
 
-def run(command: Sequence[str], timeout: float = 60) -> str:
-    """What the program printed, on both streams."""
+def run(
+    command: Sequence[str], timeout: float | None = None, environment: Mapping[str, str] | None = None
+) -> str:
+    """What the program printed."""
     result = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=timeout
+        command, capture_output=True, text=True, timeout=timeout, env={**os.environ, **(environment or {})}
     )
     if result.returncode:
         name = Path(command[0]).name
-        raise BoardError(result.stdout.strip() or f"{name} failed with status {result.returncode}")
+        words = (result.stderr or result.stdout).strip()
+        raise BoardError(words or f"{name} failed with status {result.returncode}")
     return result.stdout
