@@ -1,7 +1,7 @@
 """Emulated boards: what each board on a serial port must do, with the images of `make firmware`.
 
 `make setup-test` builds them; without them these tests fail and say so. What one emulator does beyond that is
-in test_running.py, test_rp2040.py and test_xtensa.py.
+in test_qemu.py, test_rp2040.py and test_xtensa.py.
 """
 
 from __future__ import annotations

@@ -150,7 +150,7 @@ def test_a_fault_is_an_error_and_the_chip_can_be_flashed_again(
     start = time.monotonic()
     with pytest.raises(FlashError, match=message) as error:
         flash(ESP32, ROOT, image=path, port=chip.port)
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 60
     assert "what was on the board may be gone" in str(error.value)
     assert "hold BOOT while pressing reset, and run this again" in str(error.value)
     assert "\n" not in str(error.value)
@@ -196,7 +196,7 @@ def test_a_chip_that_answers_for_ever_does_not_hold_it_for_ever(
     start = time.monotonic()
     with pytest.raises(FlashError, match="not done after 2 s; what was on the board may be gone"):
         flash(ESP32, ROOT, image=path, port=chip.port)
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 30
     monkeypatch.undo()
     flash_again(chip, path, data)
 

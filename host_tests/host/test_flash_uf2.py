@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import rp2_volume_fake as fake
+from emulated_boards import wait_until
 from rp2_volume_fake import EmulatedPico, FakeRP2
 from sesstab_tools import flash_uf2, uf2, volumes
 from sesstab_tools.boards import Uf2Flash, find_board
@@ -169,7 +170,7 @@ def test_a_fault_is_an_error_and_the_board_can_be_flashed_again(
             if short:
                 patch.setattr(flash_uf2, short, 1.0)
             flash_it(chip, image)
-        assert time.monotonic() - start < 10
+        assert time.monotonic() - start < 30
         assert "\n" not in str(error.value)
         chip.fault = ""
         if "hold BOOTSEL" in str(error.value):
@@ -305,7 +306,4 @@ def test_what_is_mounted_goes_with_the_process_that_did_it(tmp_path: Path) -> No
     folder = tmp_path / "chip"
     done = subprocess.run([sys.executable, "-c", code, folder], cwd=Path(__file__).parent, check=False)
     assert done.returncode == -signal.SIGKILL
-    end = time.monotonic() + 5
-    while (folder / "volume").is_mount() and time.monotonic() < end:
-        time.sleep(0.02)
-    assert not (folder / "volume").is_mount()
+    assert wait_until(lambda: not (folder / "volume").is_mount())
