@@ -371,7 +371,7 @@ static void times(int rounds)
             }
         }
         for (player_t *p = players; p < players + TABLES; p++) {
-            if (p->rounds == 0)
+            if (p->rounds < ROUNDS_MIN) /* no part in it, or too slow from some round on */
                 continue;
             printf("%u\t%s\t%s\t", size, w->name, p->table->name);
             for (int r = 0; r < p->rounds; r++)
