@@ -1,12 +1,8 @@
 # What happens after years: the counters come round at 2^30, and so does the clock that a table has by itself.
 
-import sys
-
 import sesstab
-import sesstab.pure
+from own_clock import IS_CPYTHONS, LAST, Ticks, with_ticks
 from support import counters, is_native, make, preset_counters, put
-
-LAST = (1 << 30) - 1
 
 
 def used():
@@ -43,35 +39,8 @@ def test_counters_come_round():
         assert table.session_stats()["accept"] == 1
 
 
-class Ticks:
-    """Stands for the module time."""
-
-    def __init__(self):
-        self.now = LAST - 1500
-
-    def ticks_ms(self):
-        return self.now
-
-
-def with_ticks(ticks, function):
-    """Calls it while tables get their time from there."""
-    pure, time = sesstab.pure._ticks_ms, sys.modules.get("time")
-    sesstab.pure._ticks_ms = ticks.ticks_ms
-    sys.modules["time"] = ticks
-    try:
-        return function()
-    finally:
-        sesstab.pure._ticks_ms = pure
-        if time:
-            sys.modules["time"] = time
-        else:
-            del sys.modules["time"]
-
-
 def test_the_tables_own_clock_goes_on_when_ticks_come_round():
-    ticks = Ticks()
-
-    def work():
+    def work(ticks):
         table = sesstab.SessionTable(2)
         seconds = []
         for _ in range(6):
@@ -79,6 +48,5 @@ def test_the_tables_own_clock_goes_on_when_ticks_come_round():
             ticks.now = (ticks.now + 700) & LAST
         return seconds
 
-    if sys.implementation.name == "cpython" and sesstab.ENGINE == "native":
-        return  # the clock is CPython's there
-    assert with_ticks(ticks, work) == [1, 1, 2, 3, 3, 4]
+    if not IS_CPYTHONS:
+        assert with_ticks(Ticks(LAST - 1500), work) == [1, 1, 2, 3, 3, 4]
