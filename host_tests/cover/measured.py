@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-GCC = ["gcc", "--coverage", "-O0", "-std=c99"]
+# What is always inlined would count once for each place, where some of its conditions are constant.
+GCC = ["gcc", "--coverage", "-O0", "-std=c99", "-Dalways_inline=noinline"]
 
 
 class Failed(Exception):
@@ -81,4 +82,4 @@ def _add_gcov(measured: Measured, file: dict[str, list]) -> None:
         number = line["line_number"]
         measured.lines[number] += line["count"]
         for which, branch in enumerate(line["branches"]):
-            measured.branches[number, (line["function_name"], which)] += branch["count"]
+            measured.branches[number, (line.get("function_name"), which)] += branch["count"]

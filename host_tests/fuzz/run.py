@@ -49,7 +49,7 @@ BUILDS = {
     "replay": (shlex.split(os.environ.get("CC", "gcc")), [f"-fsanitize={SANITIZERS}"], ["replay.c"]),
     "libfuzzer": (["clang"], [f"-fsanitize=fuzzer,{SANITIZERS}"], []),
     "afl": (["afl-clang-fast"], ["-fsanitize=fuzzer"], []),
-    "coverage": (["gcc"], ["--coverage", "-O0"], ["replay.c"]),
+    "coverage": (["gcc"], ["--coverage", "-O0", "-Dalways_inline=noinline"], ["replay.c"]),
 }
 AFL = {
     "AFL_USE_ASAN": "1", "AFL_USE_UBSAN": "1", "AFL_QUIET": "1", "AFL_NO_UI": "1", "AFL_NO_AFFINITY": "1",
