@@ -221,6 +221,15 @@ def test_on_get_with_another_sessions_id_frees_that():
     assert counters(table) == (0, 0, 10, 0, 0, 0, 0)
 
 
+def test_on_get_with_an_id_that_begins_as_the_one_asked_for_is_a_miss():
+    for given in (b"id", b"id\0", b"idid", b"i"):
+        for asked in (b"id", b"id\0", b"idid", b"i"):
+            table, _ = make()
+            table.on_get = lambda table, id, given=given: table.new_session(given, b"")
+            assert (table.get_session(asked) > 0) == (given == asked)
+            assert table.sess_cb_hits() == (given == asked)
+
+
 def test_on_get_that_raises_is_a_miss():
     for error in ERRORS:
         table, _ = make()

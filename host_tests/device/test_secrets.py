@@ -41,6 +41,15 @@ def test_the_last_free():
     assert_is_gone(table)
 
 
+def test_slots_of_every_size_are_wiped():
+    for size in range(46, 55):
+        table, _ = make(data_size=size)
+        h = table.new_session(ID, (SECRET + SECRET)[:size])
+        table.free(h)
+        assert_is_gone(table)
+        assert memory_of(table).find((SECRET + SECRET)[size - 2 : size]) < 0
+
+
 def test_a_removal():
     table, _ = make()
     table.remove_session(put_secret(table))
