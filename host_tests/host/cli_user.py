@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
+from emulated_boards import is_running, wait_until
 from sesstab_tools.cli import main
 from sesstab_tools.deploy import find_root
 
@@ -153,16 +154,6 @@ def descendants(pid: int) -> list[int]:
     return found[1:]
 
 
-def all_gone(pids: list[int], seconds: float = 5.0) -> bool:
-    """Whether none of the processes runs any more, after that time at most."""
-    end = time.monotonic() + seconds
-    while any(map(_is_running, pids)) and time.monotonic() < end:
-        time.sleep(0.02)
-    return not any(map(_is_running, pids))
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+def all_gone(pids: list[int]) -> bool:
+    """Whether none of the processes runs any more, soon."""
+    return wait_until(lambda: not any(map(is_running, pids)))

@@ -102,5 +102,5 @@ def test_run_runs_a_local_file(virtual_board: VirtualBoard, tmp_path: Path) -> N
 @pytest.mark.slow
 def test_an_emulated_board_by_its_name() -> None:
     code = "import sys, sesstab; print(sys.implementation._machine, sesstab.ENGINE)"
-    done = sesstab("exec", "--port", "RPI_PICO", code)
-    assert (done.stdout, done.stderr) == ("Raspberry Pi Pico with RP2040 native\n", "")
+    done = sesstab("exec", "--json", "--port", "RPI_PICO", code)
+    assert json.loads(done.stdout)["output"] == "Raspberry Pi Pico with RP2040 native\n"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
-from cli_user import ROOT, sesstab
+from cli_user import sesstab
+from device_project import make_project
 from sesstab_tools.device_report import write_report
 from sesstab_tools.errors import BoardError
 from sesstab_tools.virtual import VirtualBoard
@@ -33,13 +33,7 @@ def test_fails():
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A repository with device tests of its own."""
-    shutil.copytree(ROOT / "lib", tmp_path / "lib", ignore=shutil.ignore_patterns("__pycache__"))
-    tests = tmp_path / "host_tests" / "device"
-    tests.mkdir(parents=True)
-    (tests / "test_two.py").write_text(DEVICE_TESTS)
-    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = -p sesstab_tools.pytest_plugin\n")
-    return tmp_path
+    return make_project(tmp_path, test_two=DEVICE_TESTS)
 
 
 def cells(page: str, first: str) -> list[list[str]]:

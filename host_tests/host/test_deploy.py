@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
+from cli_user import Done, only_line, sesstab
 from sesstab_tools.deploy import deploy, verify
 from sesstab_tools.errors import DeployError
 from sesstab_tools.files import Files
 from sesstab_tools.installed import find_installed
 from sesstab_tools.repl import Board
 from sesstab_tools.virtual import VirtualBoard, unix_board, unix_c_board
-from test_cli import only_line, sesstab
 
 ROOT = Path(__file__).parents[2]
 VERSION = re.findall(r'__version__ = "(.*)"', (ROOT / "lib/sesstab/__init__.py").read_text())[0]
@@ -39,7 +38,7 @@ def deploy_again(virtual_board: VirtualBoard, repository: Path) -> list[str]:
     return command
 
 
-def names(done: subprocess.CompletedProcess[str]) -> list[str]:
+def names(done: Done) -> list[str]:
     """The files that were sent, without their folder."""
     assert done.returncode == 0, done.stderr
     return [line.split()[0].split("/")[-1] for line in done.stdout.splitlines() if line.startswith("lib/")]

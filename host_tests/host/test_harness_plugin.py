@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from device_project import make_project
 from sesstab_tools.deploy import find_module, module_names
 from sesstab_tools.errors import DeviceException, PortError
 from sesstab_tools.repl import Board
@@ -64,14 +64,7 @@ def check(a, b):
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A repository with device tests of its own."""
-    shutil.copytree(ROOT / "lib", tmp_path / "lib", ignore=shutil.ignore_patterns("__pycache__"))
-    tests = tmp_path / "host_tests" / "device"
-    tests.mkdir(parents=True)
-    (tests / "test_outcomes.py").write_text(DEVICE_TESTS)
-    (tests / "support.py").write_text(SUPPORT)
-    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = -p sesstab_tools.pytest_plugin\n")
-    return tmp_path
+    return make_project(tmp_path, test_outcomes=DEVICE_TESTS, support=SUPPORT)
 
 
 def run_pytest(project: Path, *arguments: str) -> str:

@@ -79,7 +79,8 @@ def _finish(program: Program, seconds: float, on_output: OnOutput | None = None)
 def _result(output: bytes, error: BoardError | None = None) -> str:
     traceback = error.traceback if isinstance(error, DeviceException) else None
     what = error.last_line if isinstance(error, DeviceException) else error and str(error)
-    return json.dumps({"output": output.decode(errors="replace"), "error": what, "traceback": traceback})
+    text = output.decode(errors="replace").replace("\r\n", "\n")
+    return json.dumps({"output": text, "error": what, "traceback": traceback})
 
 
 def _show_output(data: bytes) -> None:
