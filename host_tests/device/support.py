@@ -128,7 +128,11 @@ def memory_of(table):
 
 
 def is_native(table):
-    return not hasattr(table, "_tags")
+    try:
+        from _sesstab import SessionTable
+    except ImportError:
+        return False
+    return isinstance(table, SessionTable)
 
 
 def native_memory(table):
@@ -146,17 +150,14 @@ def native_memory(table):
 def preset_counters(table, value):
     """As if the table had been in use for years. Its counters must not be 0 all."""
     names = ("hits", "misses", "timeouts", "cache_full", "cb_hits", "stored")
-    if hasattr(table, "_counts"):  # the pure engine
-        table._counts[:] = [value] * 6
-    elif hasattr(table, "_hits"):
-        for name in names:
-            setattr(table, "_" + name, value)
-    elif hasattr(table, "hits"):  # the model
-        for name in names:
-            setattr(table, name, value)
-    else:
+    if is_native(table):
         memory = native_memory(table)
         present = struct.pack("<6I", *[getattr(table, "sess_" + name)() for name in names])
         at = bytes(memory).find(present)
         assert at >= 0 and present != bytes(24)
         memory[at : at + 24] = struct.pack("<6I", *[value] * 6)
+    elif hasattr(table, "_counts"):  # the pure engine
+        table._counts[:] = [value] * 6
+    else:  # the model
+        for name in names:
+            setattr(table, name, value)

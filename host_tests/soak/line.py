@@ -36,8 +36,8 @@ from sesstab_tools.virtual import VirtualBoard, unix_board
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("a", "b.bin", "lib/c.py")
-GAP = 2500  # bytes between two faults
-DEPLOY_GAP = 60000  # half of the bytes that it sends
+GAP = 4000  # bytes between two faults
+DEPLOY_GAP = 150_000  # it sends about so many
 TIMEOUT = 0.6  # seconds for a step of an operation
 RECOVERY_TIME = 4.0
 LATE = 1.0  # seconds that a busy computer may be late
