@@ -9,11 +9,15 @@ from pathlib import Path
 
 import flash_esp32_fake as fake
 import pytest
-from cli_user import Terminal, only_line, running, sesstab
+from cli_user import ROOT, Terminal, only_line, running, sesstab
 from flash_esp32_fake import FakeESP32
+from rp2_volume_fake import FakeRP2
+from sesstab_tools import uf2
+from sesstab_tools.boards import find_board
 from test_flash_esp32 import firmware
 
 ESP32 = "ESP32_GENERIC"
+PICO = find_board("RPI_PICO", ROOT)
 SHOW_CURSOR = "\x1b[?25h"
 
 
@@ -52,11 +56,23 @@ def test_a_terminal_shows_progress_and_what_was_verified(chip: FakeESP32, image:
         assert text in shown
 
 
+def test_a_uf2_boot_loaders_volume(tmp_path: Path) -> None:
+    image = tmp_path / "image.uf2"
+    image.write_bytes(uf2.encode(bytes(range(256)) * 64, PICO.flash.address, PICO.flash.family))
+    with FakeRP2(PICO, tmp_path / "chip") as chip:
+        places = ["--port", chip.port, "--volume", str(chip.folder)]
+        with Terminal("flash", "RPI_PICO", *places, "--image", str(image)) as terminal:
+            assert terminal.wait() == 0
+            shown = terminal.seen.decode()
+    for text in ("writing", "100%", "16384 bytes", "SHA-256 computed by the board"):
+        assert text in shown
+
+
 def test_a_missing_image_says_how_to_build_it(tmp_path: Path) -> None:
     (tmp_path / "lib" / "sesstab").mkdir(parents=True)
     folder = tmp_path / "boards" / "MINE"
     folder.mkdir(parents=True)
-    spec = Path(__file__).parents[2] / "boards" / ESP32 / "board.toml"
+    spec = ROOT / "boards" / ESP32 / "board.toml"
     (folder / "board.toml").write_text(spec.read_text())
     done = sesstab("flash", "MINE", "--port", "/dev/nothing", "--root", str(tmp_path))
     assert done.returncode == 1
