@@ -254,7 +254,7 @@ def test_a_server_answers_and_goes_on(unix: VirtualBoard, board: Board) -> None:
 
 def test_a_program_that_does_not_answer_is_not_interrupted(unix: VirtualBoard, board: Board) -> None:
     board.close()
-    start_program(unix, "print('on')\nwhile True: pass")
+    start_program(unix, "print('on')\nwhile True: print('>>> ', end='')")
     done = sesstab("monitor", "--port", unix.port, "--count", "1")
     assert done.returncode == 1
     assert (

@@ -5,9 +5,9 @@
 
 A serial line has one reader on the board. While that is the prompt, as with a program that works in a thread
 or on timers or has ended, each look is a line of code run there. While it is a program, that has to answer by
-itself whenever Enter comes in (on_board/table_status.py). Enter is also how one finds out which it is: the
-answer is a prompt, or a line about the table. If none comes, this gives up: Ctrl-C would get to the prompt,
-but end the program.
+itself whenever Enter comes in (on_board/table_status.py). Enter and Ctrl-A also show which it is: the answer is
+the raw prompt, or a line about the table. If none comes, this gives up: Ctrl-C would get to the prompt, but end
+the program.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from .errors import BoardError, DeviceException, NoAnswer, ProtocolError
 from .line import Deadline
-from .repl import FRIENDLY_PROMPT, Board
+from .repl import CTRL_A, RAW_PROMPT, Board
 
 _PROBE_TIME = 2.0
 _ANSWER_TIME = 5.0
@@ -91,15 +91,18 @@ def watch(board: Board, table: str | None = None) -> Iterator[tuple[str, Look]]:
 
 
 def _is_at_prompt(board: Board) -> bool:
-    """True at the prompt, False when a program answers Enter with a table's status."""
-    board.leave()
-    heard = b""
+    """True at the prompt, False when a program answers Enter with a table's status.
+
+    Ctrl-A after it gives the raw prompt, whose text a program does not print by chance.
+    """
     deadline = Deadline(_PROBE_TIME)
+    board.line.send(b"\r" + CTRL_A, deadline)
+    heard = b""
     while not deadline.passed:
         heard += board.line.receive(deadline.remaining)
         if _STATUS.search(heard):
             return False
-        if FRIENDLY_PROMPT in heard:
+        if RAW_PROMPT in heard:
             return True
     raise NoAnswer(
         f"port {board.port}: no prompt and no answer in {_PROBE_TIME:g} s; a program that runs there, which "
