@@ -154,7 +154,7 @@ static void copy(void *to, const void *from, size_t n)
     }
 }
 
-/* `memory` is aligned, `size` is even. */
+/* `memory` is aligned; `size` is 2 more than a multiple of 4, as the table's is, and a slot's less its generation. */
 static void zero(void *memory, size_t size)
 {
     word_t *word = memory;
@@ -170,8 +170,7 @@ static void zero(void *memory, size_t size)
         *word++ = 0;
         HIDE(word);
     }
-    if (size)
-        *(half_t *)word = 0;
+    *(half_t *)word = 0;
     BARRIER();
 }
 

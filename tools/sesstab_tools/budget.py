@@ -26,6 +26,8 @@ HEAD = """\
 # Debian bookworm's compilers, at -Os; tables for TLS 1.2 sessions (50 bytes of data), with 2 spare slots.
 """
 SLACK = 0.05
+SLIP = 0.005  # a tick of the boards' counters is tens of instructions, in batches of 64 operations
+CORE_COLUMNS = ("code", "of it a server's", "code, snapshots", "data", "bss", "stack", "stack, snapshots")
 OPERATIONS = (
     "hit",
     "miss",
@@ -88,7 +90,7 @@ def compare(budget: Figures, measured: Figures) -> list[str]:
             what = f"{section}: {name}: {value:g}"
             if allowed is None:
                 lines.append(f"{what}; there is no budget for it: --write makes one")
-            elif value > allowed:
+            elif value > allowed * (1 + SLIP):
                 lines.append(f"{what}, {value - allowed:g} more than its budget of {allowed:g}")
             elif value < allowed * (1 - SLACK):
                 lines.append(f"{what}, well within its budget of {allowed:g}: tighten that with --write")
@@ -114,7 +116,7 @@ def report(root: Path, figures: Figures) -> str:
     }
     return "\n\n".join(
         [
-            "Bytes of the C core at -Os, whole and as much as a server links; its deepest stack:",
+            "Bytes of the C core at -Os, and its deepest stack:",
             core_table(figures),
             "Instructions per operation, in QEMU; the floor's in parentheses:",
             instruction_table(figures, floor),
@@ -130,10 +132,8 @@ def core_table(figures: Figures) -> str:
     rows = []
     for toolchain in TOOLCHAINS:
         core = figures[f"bytes of the core, {toolchain.chip}"]
-        rows.append(
-            [toolchain.chip, *(f"{core[key]:g}" for key in ("code", "server", "data", "bss", "stack"))]
-        )
-    return page.markdown(["chip", "code", "code, server", "data", "bss", "stack"], rows)
+        rows.append([toolchain.chip, *(f"{value:g}" for value in core.values())])
+    return page.markdown(["chip", *CORE_COLUMNS], rows)
 
 
 def instruction_table(figures: Figures, floor: dict[str, mcu_bench.Counts]) -> str:

@@ -18,28 +18,38 @@ SERVER = ("init", "new_session", "add_session", "get_session", "session_data", "
 
 
 def measure_core(root: Path, toolchain: Toolchain) -> dict[str, int]:
-    """Bytes: code and constants of the whole core, and of what a server links; data and bss; the deepest
-    stack of any function, without what callbacks take."""
+    """Bytes: code and constants of the table, of as much of it as a server links, and of snapshots; data and
+    bss; the deepest stack of any function, in the table and with snapshots above it, without what callbacks
+    take."""
     flags = ("-ffunction-sections", "-fno-asynchronous-unwind-tables", "-fcallgraph-info=su", "-c")
     with tempfile.TemporaryDirectory() as folder:
-        core, server = Path(folder, "core.o"), Path(folder, "server.o")
-        toolchain.compile(root, *flags, root / "firmware" / "core" / "sesstab.c", "-o", core)
+        table, server, snapshot = (Path(folder, f"{name}.o") for name in ("table", "server", "snapshot"))
+        core = root / "firmware" / "core"
+        toolchain.compile(root, *flags, core / "sesstab.c", "-o", table)
+        table_graph = table.with_suffix(".ci").read_text()
+        toolchain.compile(root, *flags, core / "sesstab_snapshot.c", "-o", snapshot)
+        snapshot_graph = snapshot.with_suffix(".ci").read_text()
         roots = [f"-Wl,-u,sesstab_{name}" for name in SERVER]
-        toolchain.compile(root, "-nostdlib", "-r", "-Wl,--gc-sections", *roots, core, "-o", server)
-        if undefined := run([toolchain.tool(root, "nm"), "-u", str(core)]).split():
-            raise BoardError(f"{toolchain.chip}: the core needs {', '.join(undefined[1::2])}")
-        graph = next(Path(folder).glob("*.ci")).read_text()
-        sections, linked = (measure_sections(root, toolchain, object_) for object_ in (core, server))
-    stack, calls = read_call_graph(graph)
-    depth, _ = max((deepest(name, stack, calls), name) for name in stack)
-    code = sections["text"] + sections["rodata"]
+        toolchain.compile(root, "-nostdlib", "-r", "-Wl,--gc-sections", *roots, table, "-o", server)
+        check_needs(root, toolchain, table, snapshot)
+        parts = {path.stem: measure_sections(root, toolchain, path) for path in (table, server, snapshot)}
+    code = {name: part["text"] + part["rodata"] for name, part in parts.items()}
     return {
-        "code": code,
-        "server": linked["text"] + linked["rodata"],
-        "data": sections["data"],
-        "bss": sections["bss"],
-        "stack": depth,
+        "code": code["table"],
+        "server": code["server"],
+        "snapshots": code["snapshot"],
+        "data": parts["table"]["data"] + parts["snapshot"]["data"],
+        "bss": parts["table"]["bss"] + parts["snapshot"]["bss"],
+        "stack": deepest_of_all(table_graph),
+        "stack, snapshots": deepest_of_all(table_graph + snapshot_graph),
     }
+
+
+def check_needs(root: Path, toolchain: Toolchain, table: Path, snapshot: Path) -> None:
+    """The core calls no library: a dynamic native module has none."""
+    needs = [run([toolchain.tool(root, "nm"), "-u", str(path)]).split()[1::2] for path in (table, snapshot)]
+    if alien := [*needs[0], *(name for name in needs[1] if not name.startswith("sesstab_"))]:
+        raise BoardError(f"{toolchain.chip}: the core needs {', '.join(alien)}")
 
 
 def measure_sections(root: Path, toolchain: Toolchain, object_: Path) -> dict[str, int]:
@@ -64,6 +74,11 @@ def read_call_graph(text: str) -> tuple[dict[str, int], dict[str, set[str]]]:
         if callee != "__indirect_call":  # a callback
             calls[caller].add(callee)
     return stack, calls
+
+
+def deepest_of_all(graph: str) -> int:
+    stack, calls = read_call_graph(graph)
+    return max(deepest(name, stack, calls) for name in stack)
 
 
 def deepest(name: str, stack: dict[str, int], calls: dict[str, set[str]], path: tuple[str, ...] = ()) -> int:
