@@ -10,8 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -41,7 +39,6 @@ from .virtual import unix_board, unix_c_board
 
 SIZES = (16, 64, 256)  # sessions
 OPERATIONS = (("get_hit_us", "hit"), ("get_miss_us", "miss"), ("insert_full_us", "insert when full"))
-CORTEX_M0 = ["-mcpu=cortex-m0plus", "-mthumb", "-Os", "-std=c99", "-ffreestanding", "-fstack-usage", "-c"]
 
 
 def main() -> None:
@@ -54,7 +51,7 @@ def main() -> None:
         print(report)
         if arguments.write:
             write(root / "docs" / "performance.md", report)
-    except (BoardError, LinkError, OSError, subprocess.CalledProcessError) as error:
+    except (BoardError, LinkError, OSError) as error:
         sys.exit(f"sesstab: {error}")
 
 
@@ -76,11 +73,8 @@ def measure(root: Path) -> str:
         built_in,
         "### The engines on the virtual board",
         engine_table(engines),
-        "### The C core on the host, beside OpenSSL",
-        core_table(root),
-        "### Memory and code size",
+        "### Memory",
         memory_table(engines),
-        size_of_core(root),
     ]
     return "\n\n".join(sections)
 
@@ -144,13 +138,6 @@ def engine_table(engines: dict[str, Any]) -> str:
     return markdown(["sessions", "operation", "pure, µs", "native, µs", "ratio"], rows)
 
 
-def core_table(root: Path) -> str:
-    script = root / "tools" / "bench" / "core_bench.py"
-    return subprocess.run(
-        [sys.executable, str(script)], check=True, capture_output=True, text=True
-    ).stdout.strip()
-
-
 def memory_table(engines: dict[str, Any]) -> str:
     rows = []
     for size in SIZES:
@@ -165,24 +152,6 @@ def header_size(engines: dict[str, Any]) -> float:
     small, large = (engines["native"][str(size)]["size_of"] for size in SIZES[:2])
     per_session = (large - small) / (SIZES[1] - SIZES[0])
     return float(small - per_session * (SIZES[0] + 2))
-
-
-def size_of_core(root: Path) -> str:
-    """Text and stack of the C core on a Cortex-M0+."""
-    local = root / "build" / "arm-gcc" / "usr" / "bin" / "arm-none-eabi-gcc"
-    gcc = shutil.which("arm-none-eabi-gcc") or str(local)
-    if not Path(gcc).exists():
-        raise BoardError("no arm-none-eabi-gcc for the size report: tools/setup/arm_gcc.sh gets it")
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder, "core.o")
-        source = root / "firmware" / "core" / "sesstab.c"
-        subprocess.run([gcc, *CORTEX_M0, str(source), "-o", str(target)], check=True)
-        size = gcc.removesuffix("gcc") + "size"
-        out = subprocess.run([size, str(target)], check=True, capture_output=True, text=True).stdout
-        text, data, bss = out.splitlines()[1].split()[:3]
-        stack = max(int(line.split("\t")[1]) for line in target.with_suffix(".su").read_text().splitlines())
-    row = [text, data, bss, str(stack)]
-    return markdown(["C core on Cortex-M0+, -Os: text, bytes", "data", "bss", "largest stack frame"], [row])
 
 
 def processor() -> str:
