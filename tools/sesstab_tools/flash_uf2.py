@@ -245,12 +245,14 @@ class _Copy:
 
     def run(self) -> None:
         threading.Thread(target=self._work, daemon=True).start()
-        while not self._ended.is_set():
+        ended = False
+        while not ended:
             if not self._step.wait(STALL_TIME):
                 raise FlashError(
                     f"{self._where()}: it took nothing more for {STALL_TIME:g} s; unplug the board, {_AGAIN}"
                 )
             self._step.clear()
+            ended = self._ended.is_set()  # asked first: then what was taken is all, and is shown
             self.on_progress("writing", self._taken, len(self.contents))
         # An error after the last byte is the board's reboot, before the file could be closed.
         if self._error and self._taken < len(self.contents):
