@@ -61,10 +61,10 @@ def test_a_uf2_boot_loaders_volume(tmp_path: Path) -> None:
     image.write_bytes(uf2.encode(bytes(range(256)) * 64, PICO.flash.address, PICO.flash.family))
     with FakeRP2(PICO, tmp_path / "chip") as chip:
         places = ["--port", chip.port, "--volume", str(chip.folder)]
-        with Terminal("flash", "RPI_PICO", *places, "--image", str(image)) as terminal:
+        with Terminal("flash", "RPI_PICO", *places, "--image", str(image), columns=300) as terminal:
             assert terminal.wait() == 0
             shown = terminal.seen.decode()
-    for text in ("writing", "100%", "16384 bytes", "SHA-256 computed by the board"):
+    for text in ("writing", "100%", "16384 bytes", "SHA-256 computed by the board", chip.port):
         assert text in shown
 
 

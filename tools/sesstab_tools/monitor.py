@@ -5,9 +5,9 @@
 
 A serial line has one reader on the board. While that is the prompt, as with a program that works in a thread
 or on timers or has ended, each look is a line of code run there. While it is a program, that has to answer by
-itself whenever Enter comes in (on_board/table_status.py). Enter and Ctrl-A also show which it is: the answer is
-the raw prompt, or a line about the table. If none comes, this gives up: Ctrl-C would get to the prompt, but end
-the program.
+itself whenever Enter comes in (on_board/table_status.py). Enter and Ctrl-A also show which it is: the answer
+is the raw prompt, or a line about the table. If none comes, this gives up: Ctrl-C would get to the prompt,
+but end the program.
 """
 
 from __future__ import annotations

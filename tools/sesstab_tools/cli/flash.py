@@ -93,10 +93,12 @@ def _progress() -> Iterator[OnProgress]:
 
 def _show(done: Flashed) -> None:
     table = Table(show_header=False, box=None)
+    table.add_column()
+    table.add_column(overflow="fold")
     table.add_row("board", done.board)
     table.add_row("image", done.image)
     table.add_row("written", f"{done.size} bytes")
     table.add_row("verified", done.verified or "no: the board cannot read its flash; --verify insists")
     if done.port:
         table.add_row("port", done.port)
-    Console(soft_wrap=True, highlight=False).print(table)
+    Console(highlight=False).print(table)
