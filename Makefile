@@ -33,6 +33,9 @@ deploy: natmod ## put sesstab onto a board with firmware of its own (PORT=...)
 repl: venv ## a REPL on the board (PORT=..., or PORT=unix, PORT=RPI_PICO and so on for a virtual one)
 	.venv/bin/sesstab repl $(on_port)
 
+monitor: venv ## watch the session table of a running board (PORT=...)
+	.venv/bin/sesstab monitor $(on_port)
+
 ##@ Work on it
 test: setup-test ## everything: lint, types, all tests on all targets
 	.venv/bin/ruff check
@@ -67,4 +70,4 @@ help: ## this list
 	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } \
 		/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-.PHONY: demo firmware natmod flash deploy repl test test-quick bench lint clean distclean venv setup-test help
+.PHONY: demo firmware natmod flash deploy repl monitor test test-quick bench lint clean distclean venv setup-test help
