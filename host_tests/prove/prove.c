@@ -1,25 +1,48 @@
 /*
  * What the model checker CBMC shows of the session table: any state that is in order, any one call with any
  * arguments at any time, and the state is in order again, with the promises of sesstab.h kept. Since a new table is
- * in order, that holds after every sequence of calls, of whatever length.
+ * in order (prove_init), that holds after every sequence of calls, of whatever length. CBMC checks every access
+ * to memory on the way, and every conversion that could lose something, a reference count's among them.
  *
- * The table is small (CAPACITY and SPARE slots), its contents are arbitrary. To keep the formulas small, three
- * functions of the core are replaced for this (prove.py does it), and each one's stand-in claims what its callers owe:
+ * In order means: the ring is a permutation of the sessions in the table, the free list one of the free slots, each
+ * session is in its bucket's chain once, no two have the same id, a free slot holds nothing but its generation, and
+ * no session's times are outside the bounds `newest` and `soonest`. Each proof is a function called prove_*; run.py
+ * runs them.
+ *
+ * The table has CAPACITY + SPARE slots of DATA bytes; contents, ids (32 bytes), times and counters are arbitrary.
+ * Two functions of the core are replaced (run.py does it), but not in the proofs of sesstab_init:
  *
  *     bucket_of        any function of the id: what is shown does not hang on how well the hash spreads
  *     slot_at          slots are separate objects, so that leaving one is seen
- *     get, put         links are an array of numbers
  *
- * layout() shows that the real ones stay within the table's memory. -DCALL=... chooses the call, so that each is a
- * proof of its own; with -DCALLBACKS there are callbacks, which make calls themselves.
+ * prove_init_layout() shows that the real ones stay within the table's memory.
+ *
+ * A callback may make any calls. So a proof _with_callbacks claims that the state is in order when one begins, and
+ * goes on from any state in order, since that is what calls leave; during on_remove, from any that the calls allowed
+ * then can leave, which prove_during_on_remove() shows. What is assumed of callbacks: they return, and make fewer
+ * than 2^14 sessions meanwhile (then a handle could be reused). The clock may say anything, but stands still
+ * between callbacks.
+ *
+ * REACH() is the opposite of a claim: CBMC has to find a way there. A proof whose assumptions nothing fulfils
+ * would show everything; its REACHes fail.
  */
 #include "sesstab.h"
-#undef __x86_64__ /* copies byte by byte, as on boards */
+#undef __GNUC__ /* inline assembler means nothing here */
 #include "sesstab.c"
+
+/* CBMC checks the core's accesses, not those of what follows. */
+#pragma CPROVER check push
+#pragma CPROVER check disable "bounds"
+#pragma CPROVER check disable "pointer"
+#pragma CPROVER check disable "pointer-overflow"
+#pragma CPROVER check disable "pointer-primitive"
+#pragma CPROVER check disable "conversion"
 
 #define SLOTS (CAPACITY + SPARE)
 #define DATA 2
-#define LINKS SESSTAB_LINKS(CAPACITY, SLOTS)
+#define BUCKETS SESSTAB_BUCKETS(CAPACITY)
+#define HALVES (SESSTAB_SLOT_SIZE(DATA) / 2 + 1) /* of a slot: it shares the first with the slot before */
+#define NONE SLOTS
 
 uint32_t nondet_u32(void);
 uint16_t nondet_u16(void);
@@ -30,28 +53,25 @@ uint32_t __CPROVER_uninterpreted_bucket(
 
 #define IMPLIES(a, b) (!(a) || (b))
 #define CLAIM(claim) __CPROVER_assert(claim, #claim)
+#define REACH(situation) __CPROVER_assert(!(situation), "reach: " #situation)
 
 static struct sesstab table;
-static sesstab_t *const t = &table;
-static uint32_t slots[SLOTS][SESSTAB_SLOT_SIZE(DATA) / 4];
-static uint8_t links[LINKS];
+static sesstab_t *t = &table;
+static half_t slot_0[HALVES], slot_1[HALVES], slot_2[HALVES], slot_3[HALVES];
+static half_t *const slots[] = {slot_0, slot_1, slot_2, slot_3}; /* SLOTS of them are used */
+static uint8_t prev[SLOTS + 1], next[SLOTS + 1], chain[SLOTS + BUCKETS];
 static uint32_t now;
-static uint8_t id_argument[SESSTAB_ID_MAX + 1];
-static uint8_t data_argument[DATA + 1];
 
-static uint32_t seconds(void *arg)
-{
-    (void)arg;
-    return now;
-}
+static uint32_t seconds(void *arg);
 
 /* ---- Stand-ins ---- */
 
-uint32_t any_bucket_of(const sesstab_t *of, const uint32_t *id)
+uint32_t any_bucket_of(const sesstab_t *of, const words_t *id)
 {
-    uint32_t bucket = __CPROVER_uninterpreted_bucket(id[0], id[1], id[2], id[3], id[4], id[5], id[6], id[7]);
+    const word_t *w = id->word;
+    uint32_t bucket = __CPROVER_uninterpreted_bucket(w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7]);
     __CPROVER_assume(bucket < of->buckets);
-    return AFTER + bucket;
+    return of->end + bucket;
 }
 
 /* A handle may name a slot that does not exist; then nothing may be read there. */
@@ -64,144 +84,183 @@ slot_t *separate_slot_at(const sesstab_t *of, uint32_t i)
     return NULL;
 }
 
-uint32_t numbered_get(const sesstab_t *of, uint32_t i, uint32_t which)
+/* ---- What a session is, said once more ---- */
+
+static int has_expired(const slot_t *s, uint32_t at)
 {
-    (void)of;
-    CLAIM(3 * i + which < LINKS);
-    return links[3 * i + which];
+    return at == 0 || at < s->time || at > (uint64_t)s->time + s->timeout;
 }
 
-void numbered_put(const sesstab_t *of, uint32_t i, uint32_t which, uint32_t value)
+static int has_id(const slot_t *s, const uint8_t *id, size_t id_len)
 {
-    (void)of;
-    CLAIM(3 * i + which < LINKS && value <= SLOTS);
-    links[3 * i + which] = (uint8_t)value;
+    uint32_t differ = 0;
+    for (uint32_t k = 0; k < SESSTAB_ID_MAX; k++)
+        differ |= ((const uint8_t *)&s->id)[k] ^ (k < id_len ? id[k] : 0u);
+    return differ == 0 && (s->lengths & 31u) + 1 == id_len;
+}
+
+static int have_same_id(const slot_t *a, const slot_t *b)
+{
+    uint32_t differ = (a->lengths ^ b->lengths) & 31u;
+    for (uint32_t k = 0; k < WORDS; k++)
+        differ |= a->id.word[k] ^ b->id.word[k];
+    return differ == 0;
+}
+
+/* All but the neighbour's bytes and the generation. */
+static int is_wiped(const slot_t *s)
+{
+    uint32_t bits = 0;
+    for (uint32_t k = offsetof(slot_t, lengths) / 2; k < HALVES; k++)
+        bits |= ((const half_t *)(const void *)s)[k];
+    return bits == 0;
+}
+
+static int is_well_formed(const slot_t *s)
+{
+    for (uint32_t k = 0; k < SESSTAB_ID_MAX; k++)
+        if (k > (s->lengths & 31u) && ((const uint8_t *)&s->id)[k])
+            return 0;
+    return s->lengths >> 5 <= DATA && s->generation >= 1 && s->generation <= t->generation_max;
+}
+
+static int times_are_within_bounds(const slot_t *s)
+{
+    return s->time <= t->newest && (uint64_t)s->time + s->timeout >= t->soonest;
 }
 
 /* ---- A table that is in order ---- */
 
+/* Of each slot: where it is, and what it holds. */
 typedef struct {
-    uint8_t in_ring[SLOTS];
-    uint8_t in_free[SLOTS];
-    uint8_t in_chain[SLOTS];
-} places_t;
+    uint8_t place[SLOTS]; /* in the order of use, 0 is the most recent; NONE: not in the table */
+    uint8_t is_free[SLOTS];
+    uint8_t is_chained[SLOTS];
+    uint8_t is_live[SLOTS];
+    uint8_t within[SLOTS];
+    half_t slot[SLOTS][HALVES];
+} view_t;
 
-/* The ring: from end back to end, each slot once, both directions agree, and as many as number says. */
-static int ring_is_right(places_t *p)
+static view_t before, after;
+
+#define WAS(i) ((const slot_t *)(const void *)before.slot[i])
+#define IS_IN(view, i) ((view).place[i] != NONE)
+
+/* From end back to end, each slot once, both directions agree, and as many as number says. */
+static int ring_is_right(view_t *v)
 {
     uint32_t last = t->end, count = 0;
     uint32_t i = get(t, last, NEXT);
-    for (uint32_t k = 0; k < SLOTS && i != t->end; k++) {
-        if (i >= t->end || p->in_ring[i] || get(t, i, PREV) != last)
+    for (uint32_t k = 0; k < SLOTS; k++)
+        v->place[k] = NONE;
+    for (; count < SLOTS && i != t->end; count++) {
+        if (i >= t->end || v->place[i] != NONE || get(t, i, PREV) != last)
             return 0;
-        p->in_ring[i] = 1;
-        count++;
+        v->place[i] = (uint8_t)count;
         last = i;
         i = get(t, i, NEXT);
     }
     return i == t->end && get(t, t->end, PREV) == last && count == t->number && count <= CAPACITY;
 }
 
-static int free_list_is_right(places_t *p)
+static int free_list_is_right(view_t *v)
 {
     uint32_t i = t->free;
+    for (uint32_t k = 0; k < SLOTS; k++)
+        v->is_free[k] = 0;
     for (uint32_t k = 0; k < SLOTS && i != t->end; k++) {
-        if (i >= t->end || p->in_free[i])
+        if (i >= t->end || v->is_free[i])
             return 0;
-        p->in_free[i] = 1;
+        v->is_free[i] = 1;
         i = get(t, i, NEXT);
     }
     return i == t->end;
 }
 
-static int chains_are_right(places_t *p)
+/* Every chain ends, and has slots of its bucket; together they have those of the ring. */
+static int chains_are_right(view_t *v)
 {
-    for (uint32_t b = 0; b < SESSTAB_BUCKETS(CAPACITY); b++) {
-        uint32_t i = get(t, t->end, AFTER + b);
+    uint32_t bucket[SLOTS];
+    for (uint32_t k = 0; k < SLOTS; k++) {
+        v->is_chained[k] = 0;
+        bucket[k] = bucket_of(t, &slot_at(t, k)->id);
+    }
+    for (uint32_t b = t->end; b < t->end + t->buckets; b++) {
+        uint32_t i = get(t, b, AFTER);
         for (uint32_t k = 0; k < SLOTS && i != t->end; k++) {
-            if (i >= t->end || p->in_chain[i] || bucket_of(t, slot_at(t, i)->id) != AFTER + b)
+            if (i >= t->end || v->is_chained[i] || bucket[i] != b)
                 return 0;
-            p->in_chain[i] = 1;
+            v->is_chained[i] = 1;
             i = get(t, i, AFTER);
         }
         if (i != t->end)
             return 0;
     }
+    for (uint32_t k = 0; k < SLOTS; k++)
+        if (v->is_chained[k] != IS_IN(*v, k))
+            return 0;
     return 1;
 }
 
-static int is_wiped(const slot_t *s)
-{
-    uint32_t bits = s->time | s->timeout | s->lengths | s->refs | s->context;
-    for (uint32_t k = 0; k < WORDS; k++)
-        bits |= s->id[k];
-    for (uint32_t k = offsetof(slot_t, data); k < t->stride; k++)
-        bits |= ((const uint8_t *)s)[k];
-    return bits == 0;
-}
-
-static int session_is_right(const slot_t *s)
-{
-    const uint8_t *id = (const uint8_t *)s->id;
-    for (uint32_t k = id_len_of(s); k < SESSTAB_ID_MAX; k++)
-        if (id[k])
-            return 0;
-    return s->lengths >> 5 <= DATA && s->generation >= 1 && s->generation <= t->generation_max;
-}
-
 /* Each slot is in one place, and holds what belongs there. */
-static int slots_are_right(const places_t *p)
+static int slots_are_right(view_t *v)
 {
     for (uint32_t i = 0; i < SLOTS; i++) {
         const slot_t *s = slot_at(t, i);
-        if (p->in_ring[i] != p->in_chain[i] || p->in_ring[i] != (get(t, i, PREV) != i))
+        int is_in = IS_IN(*v, i), is_leaving = i == t->leaving;
+        v->is_live[i] = is_in || is_leaving || s->refs;
+        v->within[i] = (uint8_t)times_are_within_bounds(s);
+        for (uint32_t k = 0; k < HALVES; k++)
+            v->slot[i][k] = ((const half_t *)(const void *)s)[k];
+        if (is_in != (get(t, i, PREV) != i) || (is_leaving && is_in))
             return 0;
-        if (p->in_free[i] ? p->in_ring[i] || !is_wiped(s) || s->generation > t->generation_max
-                          : !(p->in_ring[i] || s->refs) || !session_is_right(s))
+        if (v->is_free[i] ? v->is_live[i] || !is_wiped(s) || s->generation > t->generation_max
+                          : !v->is_live[i] || !is_well_formed(s))
             return 0;
-        if (p->in_ring[i] && (s->time > t->newest ||
-                                 (s->timeout <= UINT32_MAX - s->time && s->time + s->timeout < t->soonest)))
+        if (is_in && !t->busy && !v->within[i])
             return 0;
         for (uint32_t j = 0; j < i; j++)
-            if (p->in_ring[i] && p->in_ring[j] && same_id(s, slot_at(t, j)->id, id_len_of(slot_at(t, j))))
+            if (is_in && IS_IN(*v, j) && have_same_id(s, slot_at(t, j)))
                 return 0;
     }
     return 1;
 }
 
-static int in_order(void)
+static int settings_are_right(void)
 {
-    places_t p = {{0}, {0}, {0}};
-    return ring_is_right(&p) && free_list_is_right(&p) && chains_are_right(&p) && slots_are_right(&p) &&
-           t->cache_size >= 1 && t->cache_size <= CAPACITY && t->leaving == t->end && !t->busy &&
-           !(t->config.mode & ~MODES) && t->config.timeout != SESSTAB_DEFAULT_TIMEOUT;
+    return t->cache_size >= 1 && t->cache_size <= t->config.capacity && t->leaving <= t->end && t->busy <= 1 &&
+           (t->busy || t->leaving == t->end) && !(t->config.mode & ~MODES) &&
+           t->config.timeout != SESSTAB_DEFAULT_TIMEOUT;
 }
 
-/* What sesstab_init makes of these settings, but for the contents; new_table() compares. */
-static void make_table(void)
+static int is_in_order(view_t *v)
 {
-    table.config.capacity = CAPACITY;
-    table.config.spare = SPARE;
-    table.config.data_size = DATA;
-    table.config.clock = seconds;
-    table.stride = sizeof slots[0];
-    table.end = SLOTS;
-    table.leaving = SLOTS;
-    table.buckets = SESSTAB_BUCKETS(CAPACITY);
-    while ((SLOTS - 1) >> table.slot_bits)
-        table.slot_bits++;
-    table.slot_mask = (uint16_t)((1u << table.slot_bits) - 1);
-    table.generation_max = (uint16_t)(HANDLE_MAX >> table.slot_bits);
+    return settings_are_right() && ring_is_right(v) && free_list_is_right(v) && chains_are_right(v) &&
+           slots_are_right(v);
 }
 
-/* Any state that is in order. */
-static void any_state(void)
+static void claim_order(view_t *v)
 {
-    for (uint32_t i = 0; i < LINKS; i++)
-        links[i] = nondet_u8();
+    CLAIM(settings_are_right());
+    CLAIM(ring_is_right(v));
+    CLAIM(free_list_is_right(v));
+    CLAIM(chains_are_right(v));
+    CLAIM(slots_are_right(v));
+}
+
+/* ---- Any such table ---- */
+
+static void change_everything(void)
+{
+    for (uint32_t i = 0; i <= SLOTS; i++) {
+        prev[i] = nondet_u8();
+        next[i] = nondet_u8();
+    }
+    for (uint32_t i = 0; i < sizeof chain; i++)
+        chain[i] = nondet_u8();
     for (uint32_t i = 0; i < SLOTS; i++)
-        for (uint32_t k = 0; k < sizeof slots[0] / 4; k++)
-            slots[i][k] = nondet_u32();
+        for (uint32_t k = 0; k < HALVES; k++)
+            slots[i][k] = nondet_u16();
     t->free = nondet_u16();
     t->number = nondet_u16();
     t->cache_size = nondet_u16();
@@ -215,250 +274,604 @@ static void any_state(void)
     t->stored = nondet_u32();
     t->config.mode = nondet_u16();
     t->config.timeout = nondet_u32();
-    __CPROVER_assume(in_order());
+    now = nondet_u32();
 }
 
-/* ---- Callbacks that make calls ---- */
-
-#ifdef CALLBACKS
-static int depth;
-
-static void call_something(void)
+/* What sesstab_init makes of these settings, but for the contents: prove_init() compares. */
+static void make_header(void)
 {
-    sesstab_handle_t h = nondet_u32();
-    if (depth++)
-        return;
-    switch (nondet_u8() % 4) {
-        case 0: sesstab_free(t, h); break;
-        case 1: sesstab_up_ref(t, h); break;
-        case 2: sesstab_new_session(t, id_argument, nondet_size(), data_argument, nondet_size(), nondet_u32(), nondet_u8()); break;
-        default: sesstab_set_session_time(t, h, nondet_u32()); break;
+    table.config.capacity = CAPACITY;
+    table.config.spare = SPARE;
+    table.config.data_size = DATA;
+    table.config.clock = seconds;
+    table.stride = SESSTAB_SLOT_SIZE(DATA);
+    table.end = SLOTS;
+    table.leaving = SLOTS;
+    table.buckets = BUCKETS;
+    while ((SLOTS - 1) >> table.slot_bits)
+        table.slot_bits++;
+    table.slot_mask = (uint16_t)((1u << table.slot_bits) - 1);
+    table.generation_max = (HANDLE_MAX >> table.slot_bits) & UINT16_MAX;
+    table.links[PREV] = prev;
+    table.links[NEXT] = next;
+    table.links[AFTER] = chain;
+}
+
+static void any_table(uint16_t busy)
+{
+    make_header();
+    change_everything();
+    t->busy = busy;
+    if (busy)
+        t->leaving = nondet_u16();
+    __CPROVER_assume(is_in_order(&before));
+}
+
+/* ---- Callbacks ---- */
+
+/* What calls made during on_remove leave alone. */
+static int is_kept_during_on_remove(const view_t *was, const view_t *is)
+{
+    for (uint32_t i = 0; i < SLOTS; i++) {
+        const slot_t *old = (const void *)was->slot[i], *new = (const void *)is->slot[i];
+        if (was->place[i] != is->place[i] || (was->within[i] && !is->within[i] && IS_IN(*was, i)))
+            return 0;
+        if (was->is_live[i] && is->is_live[i] && old->generation == new->generation && !have_same_id(old, new))
+            return 0;
+        if ((IS_IN(*was, i) || i == t->leaving) && old->generation != new->generation)
+            return 0;
     }
+    return 1;
 }
 
-static int on_new(void *arg, sesstab_handle_t h)
+/* Any calls that may be made now. */
+static void any_calls(void)
 {
-    (void)arg, (void)h;
-    call_something();
-    return nondet_u8() & 1;
+    view_t was, is;
+    claim_order(&was);
+    change_everything();
+    __CPROVER_assume(is_in_order(&is) && (!t->busy || is_kept_during_on_remove(&was, &is)));
 }
 
-static sesstab_handle_t on_get(void *arg, const uint8_t *id, size_t id_len)
+static int has_callbacks(void)
 {
-    (void)arg, (void)id, (void)id_len;
-    call_something();
-    return nondet_u32();
+    return t->config.on_remove != NULL;
+}
+
+static uint32_t seconds(void *arg)
+{
+    (void)arg;
+    if (has_callbacks())
+        any_calls();
+    return now;
 }
 
 static void on_remove(void *arg, sesstab_handle_t h)
 {
     (void)arg;
-    CLAIM(session(t, h) != NULL);
-    call_something();
+    CLAIM(session(t, h) != NULL && t->busy);
+    any_calls();
 }
-#endif
+
+static int on_new(void *arg, sesstab_handle_t h)
+{
+    (void)arg;
+    CLAIM(session(t, h) != NULL && !t->busy);
+    any_calls();
+    return nondet_u8() & 1;
+}
+
+static sesstab_handle_t on_get(void *arg, const uint8_t *id, size_t id_len)
+{
+    (void)arg;
+    CLAIM(__CPROVER_r_ok(id, id_len) && !t->busy);
+    any_calls();
+    return nondet_u32();
+}
+
+static void set_callbacks(void)
+{
+    t->config.on_new = on_new;
+    t->config.on_get = on_get;
+    t->config.on_remove = on_remove;
+}
+
+/* ---- What no call does ---- */
+
+/* A call without callbacks leaves every session as it was, but for the references and times of slot `touched`, and
+ * the order of use, but for slot `first`, which is the most recent now. Sessions may go that nobody holds. */
+static void claim_rest_is_kept(uint32_t touched, uint32_t first)
+{
+    for (uint32_t i = 0; i < SLOTS; i++) {
+        const slot_t *was = WAS(i), *is = slot_at(t, i);
+        int stays = before.is_live[i] && after.is_live[i];
+        CLAIM(IMPLIES(i != touched && was->refs, stays));
+        CLAIM(IMPLIES(i != touched && !before.is_live[i], !after.is_live[i]));
+        CLAIM(IMPLIES(stays, was->generation == is->generation && was->lengths == is->lengths));
+        CLAIM(IMPLIES(stays, have_same_id(was, is) && was->context == is->context));
+        CLAIM(was->before[0] == is->before[0] && was->before[1] == is->before[1]); /* its neighbour's */
+        for (uint32_t k = 0; k < DATA; k++)
+            CLAIM(IMPLIES(stays, was->data[k] == is->data[k]));
+        CLAIM(IMPLIES(stays && i != touched,
+            was->refs == is->refs && was->time == is->time && was->timeout == is->timeout));
+        CLAIM(IMPLIES(i == first, after.place[i] == 0));
+        CLAIM(IMPLIES(i != first && IS_IN(after, i), IS_IN(before, i)));
+        for (uint32_t j = 0; j < SLOTS; j++)
+            CLAIM(IMPLIES(i != first && j != first && IS_IN(after, i) && IS_IN(after, j),
+                (before.place[i] < before.place[j]) == (after.place[i] < after.place[j])));
+    }
+}
+
+static void claim_all_stay(void)
+{
+    for (uint32_t i = 0; i < SLOTS; i++)
+        CLAIM(IMPLIES(IS_IN(before, i), IS_IN(after, i)));
+}
 
 /* ---- The calls, and what each promises ---- */
 
-static uint32_t refs_before[SLOTS];
+static uint8_t id_bytes[SESSTAB_ID_MAX];
+static uint8_t data_bytes[DATA];
 
-/* No count went below zero: one that was 0 is at most 1 now. No call takes or gives back two. */
-static void check_references(void)
+static const uint8_t *any_id(void)
 {
-    for (uint32_t i = 0; i < SLOTS; i++)
-        CLAIM(IMPLIES(refs_before[i] == 0, slot_at(t, i)->refs <= 1));
+    for (size_t k = 0; k < sizeof id_bytes; k++)
+        id_bytes[k] = nondet_u8();
+    return id_bytes;
 }
 
-static void call_new_session(void)
+static const uint8_t *any_data(void)
 {
+    for (size_t k = 0; k < sizeof data_bytes; k++)
+        data_bytes[k] = nondet_u8();
+    return data_bytes;
+}
+
+/* The slot that a handle names, if that has a session. */
+static uint32_t live_slot(sesstab_handle_t h)
+{
+    return session(t, h) ? number_of(t, h) : NONE;
+}
+
+/* The slot in the table that had this id, if any had. */
+static uint32_t slot_that_had(const uint8_t *id, size_t id_len)
+{
+    uint32_t found = NONE;
+    for (uint32_t i = 0; i < SLOTS; i++)
+        if (IS_IN(before, i) && has_id(WAS(i), id, id_len))
+            found = i;
+    return found;
+}
+
+void prove_new_session(void)
+{
+    any_table(0);
     size_t id_len = nondet_size(), data_len = nondet_size();
-    __CPROVER_assume(id_len <= sizeof id_argument && data_len <= sizeof data_argument);
     uint32_t timeout = nondet_u32();
     uint8_t context = nondet_u8();
-    sesstab_handle_t h = sesstab_new_session(t, id_argument, id_len, data_argument, data_len, timeout, context);
-    CLAIM(IMPLIES(id_len < 1 || id_len > SESSTAB_ID_MAX || data_len > DATA, h == 0));
-    CLAIM(h <= HANDLE_MAX);
-    CLAIM(IMPLIES(h, session(t, h) && session(t, h)->refs == 1 && !in_table(t, number_of(t, h))));
-    CLAIM(IMPLIES(h, session(t, h)->time == now && session(t, h)->context == context));
-}
-
-static void call_up_ref(void)
-{
-    sesstab_handle_t h = nondet_u32();
-    int live = session(t, h) != NULL;
-    uint32_t refs = sesstab_session_refs(t, h);
-    int done = sesstab_up_ref(t, h);
-    CLAIM(IMPLIES(!live, !done));
-    CLAIM(sesstab_session_refs(t, h) == refs + (uint32_t)done);
-}
-
-static void call_free(void)
-{
-    sesstab_handle_t h = nondet_u32();
-    uint32_t refs = sesstab_session_refs(t, h);
-    int done = sesstab_free(t, h);
-    CLAIM(IMPLIES(refs == 0, !done));
-    CLAIM(sesstab_session_refs(t, h) == refs - (uint32_t)done);
-    CLAIM(IMPLIES(done && refs == 1, !session(t, h))); /* stale, and wiped: in_order() */
-}
-
-static void call_add_session(void)
-{
-    sesstab_handle_t h = nondet_u32();
-    int was_in = session(t, h) && in_table(t, number_of(t, h));
-    int done = sesstab_add_session(t, h);
-    CLAIM(IMPLIES(was_in, !done));
-    if (!done)
-        return;
-    uint32_t i = number_of(t, h);
-    CLAIM(session(t, h) && in_table(t, i) && sesstab_next(t, 0) == h);
-    CLAIM(t->number <= t->cache_size);
-    /* What was added is found. */
-    const slot_t *s = session(t, h);
-    uint8_t id[SESSTAB_ID_MAX];
-    copy(id, (const uint8_t *)s->id, SESSTAB_ID_MAX);
-    int findable = !is_expired(s, now) && s->refs < SESSTAB_REFS_MAX &&
-                   !(t->config.mode & SESSTAB_CACHE_NO_INTERNAL_LOOKUP);
-    CLAIM(sesstab_has_session(t, id, id_len_of(s)));
-    CLAIM(IMPLIES(findable, sesstab_get_session(t, id, id_len_of(s), s->context) == h));
-}
-
-static void call_remove_session(void)
-{
-    sesstab_handle_t h = nondet_u32();
-    const slot_t *s = session(t, h);
-    uint8_t id[SESSTAB_ID_MAX];
-    uint32_t id_len = s ? id_len_of(s) : 0;
-    if (s)
-        copy(id, (const uint8_t *)s->id, SESSTAB_ID_MAX);
-    int done = sesstab_remove_session(t, h);
-    CLAIM(IMPLIES(!s, !done));
-    CLAIM(IMPLIES(s, !sesstab_has_session(t, id, id_len)));
-}
-
-static void call_get_session(void)
-{
-    size_t id_len = nondet_size();
-    __CPROVER_assume(id_len <= sizeof id_argument);
-    uint8_t context = nondet_u8();
-    sesstab_handle_t h = sesstab_get_session(t, id_argument, id_len, context);
+    int fits = id_len >= 1 && id_len <= SESSTAB_ID_MAX && data_len <= DATA, has_room = 0;
+    /* As long as is said and no longer; whatever else does not fit may not be read at all. */
+    const uint8_t *id = id_len <= SESSTAB_ID_MAX ? any_id() + SESSTAB_ID_MAX - id_len : NULL;
+    const uint8_t *data = data_len <= DATA ? any_data() + DATA - data_len : NULL;
+    for (uint32_t k = 0; k < SLOTS; k++)
+        has_room |= before.is_free[k];
+    sesstab_handle_t h = sesstab_new_session(t, id, id_len, data, data_len, timeout, context);
+    uint32_t i = live_slot(h);
+    claim_order(&after);
+    claim_rest_is_kept(i, NONE);
+    claim_all_stay();
+    CLAIM(h <= HANDLE_MAX && !!h == (fits && has_room));
+    REACH(!h && fits);
+    REACH(h && id_len == SESSTAB_ID_MAX && data_len == DATA);
     if (!h)
         return;
     const slot_t *s = session(t, h);
-    CLAIM(s && s->refs && s->context == context && !is_expired(s, now));
-    CLAIM(id_len_of(s) == id_len);
-    for (size_t k = 0; k < SESSTAB_ID_MAX; k++)
-        CLAIM(((const uint8_t *)s->id)[k] == (k < id_len ? id_argument[k] : 0));
+    CLAIM(i != NONE && before.is_free[i] && !IS_IN(after, i) && s->refs == 1);
+    CLAIM(s->time == now && s->context == context && has_id(s, id, id_len));
+    CLAIM(s->timeout == (timeout == SESSTAB_DEFAULT_TIMEOUT ? t->config.timeout : timeout));
+    CLAIM(s->lengths >> 5 == data_len);
+    for (uint32_t k = 0; k < DATA; k++)
+        CLAIM(s->data[k] == (k < data_len ? data[k] : 0));
+    CLAIM(s->generation != WAS(i)->generation); /* the handle is not that of the slot's last session */
+    REACH(WAS(i)->generation == t->generation_max);
 }
 
-static void call_flush_sessions(void)
+void prove_up_ref(void)
 {
-    uint32_t at = nondet_u32();
-    sesstab_flush_sessions(t, at);
-    for (uint32_t i = 0; i < SLOTS; i++)
-        CLAIM(IMPLIES(in_table(t, i), !is_expired(slot_at(t, i), at)));
+    any_table(0);
+    sesstab_handle_t h = nondet_u32();
+    uint32_t i = live_slot(h);
+    int done = sesstab_up_ref(t, h);
+    claim_order(&after);
+    claim_rest_is_kept(i, NONE);
+    claim_all_stay();
+    CLAIM(done == (i != NONE && WAS(i)->refs < SESSTAB_REFS_MAX));
+    CLAIM(IMPLIES(i != NONE, slot_at(t, i)->refs == WAS(i)->refs + done));
+    REACH(done && IS_IN(before, i));
+    REACH(i != NONE && !done);
 }
 
-static void call_update_cache(void)
+void prove_free(void)
 {
-    sesstab_update_cache(t, nondet_u32(), nondet_u32());
+    any_table(0);
+    sesstab_handle_t h = nondet_u32();
+    uint32_t i = live_slot(h);
+    int done = sesstab_free(t, h);
+    claim_order(&after);
+    claim_rest_is_kept(i, NONE);
+    claim_all_stay();
+    CLAIM(done == (i != NONE && WAS(i)->refs > 0));
+    CLAIM(IMPLIES(i != NONE, slot_at(t, i)->refs == WAS(i)->refs - done));
+    if (done && WAS(i)->refs == 1 && !IS_IN(before, i)) {
+        CLAIM(after.is_free[i] && is_wiped(slot_at(t, i)));
+        CLAIM(!session(t, h)); /* the handle is stale */
+    }
+    REACH(done && after.is_free[i]);
+    REACH(done && IS_IN(before, i));
 }
 
-static void call_clear(void)
-{
-    sesstab_clear(t);
-    CLAIM(t->number == 0 && !session(t, nondet_u32()));
-}
-
-static void call_setter(void)
+static void add_session(void)
 {
     sesstab_handle_t h = nondet_u32();
+    uint32_t i = live_slot(h), number = t->number, same = NONE;
+    int was_in = i != NONE && IS_IN(before, i), any_expired = 0;
+    for (uint32_t k = 0; k < SLOTS; k++) {
+        any_expired |= IS_IN(before, k) && has_expired(WAS(k), now);
+        if (i != NONE && k != i && IS_IN(before, k) && have_same_id(WAS(k), WAS(i)))
+            same = k;
+    }
+    int done = sesstab_add_session(t, h);
+    claim_order(&after);
+    CLAIM(IMPLIES(i == NONE || was_in, !done));
+    CLAIM(IMPLIES(done, session(t, h) && IS_IN(after, number_of(t, h)) && sesstab_next(t, 0) == h));
+    CLAIM(IMPLIES(done, t->number <= t->cache_size));
+    REACH(done && same != NONE);
+    REACH(done && number == CAPACITY);
+    if (has_callbacks())
+        return;
+    CLAIM(done == (i != NONE && !was_in));
+    claim_rest_is_kept(i, done ? i : NONE);
+    number -= same != NONE;
+    for (uint32_t k = 0; k < SLOTS; k++) {
+        int went = IS_IN(before, k) && !IS_IN(after, k) && k != same;
+        CLAIM(IMPLIES(went, done && number >= t->cache_size));
+        CLAIM(IMPLIES(done && k == same, !IS_IN(after, k)));
+        /* The expired go first, then the least recently used. */
+        for (uint32_t j = 0; j < SLOTS; j++) {
+            int stayed = IS_IN(before, j) && IS_IN(after, j);
+            CLAIM(IMPLIES(went && stayed, !has_expired(WAS(j), now)));
+            CLAIM(IMPLIES(went && stayed, before.place[j] < before.place[k] || has_expired(WAS(k), now)));
+        }
+    }
+    REACH(done && number == CAPACITY && t->cache_size == CAPACITY && !any_expired);
+    REACH(done && number == CAPACITY && t->number == 1 && t->cache_size == CAPACITY);
+    /* No more go than must. */
+    CLAIM(IMPLIES(done && number >= t->cache_size && !any_expired, t->number == t->cache_size));
+}
+
+static void remove_session(void)
+{
+    sesstab_handle_t h = nondet_u32();
+    uint32_t i = live_slot(h), same = NONE;
+    for (uint32_t k = 0; k < SLOTS; k++)
+        if (i != NONE && IS_IN(before, k) && have_same_id(WAS(k), WAS(i)))
+            same = k;
+    int done = sesstab_remove_session(t, h);
+    claim_order(&after);
+    CLAIM(done == (same != NONE));
+    CLAIM(IMPLIES(done, !IS_IN(after, same)));
+    REACH(done && same != i);
+    REACH(done && same == i);
+    if (has_callbacks())
+        return;
+    claim_rest_is_kept(NONE, NONE);
+    for (uint32_t k = 0; k < SLOTS; k++)
+        CLAIM(IMPLIES(IS_IN(before, k), IS_IN(after, k) == (k != same)));
+    CLAIM(IMPLIES(done && WAS(same)->refs == 0, after.is_free[same])); /* and so wiped */
+    CLAIM(IMPLIES(done && same == i && WAS(same)->refs == 0, !session(t, h)));
+    REACH(done && after.is_free[same]);
+}
+
+static void get_session(void)
+{
+    size_t id_len = nondet_size();
+    const uint8_t *id = any_id();
+    uint8_t context = nondet_u8();
+    uint32_t same = id_len <= SESSTAB_ID_MAX ? slot_that_had(id, id_len) : NONE, hits = t->hits;
+    sesstab_handle_t h = sesstab_get_session(t, id, id_len, context);
+    claim_order(&after);
+    if (h) {
+        const slot_t *s = session(t, h);
+        CLAIM(s && s->refs && s->context == context && has_id(s, id, id_len));
+        CLAIM(!has_expired(s, now));
+        CLAIM(IMPLIES(has_callbacks(), !IS_IN(after, number_of(t, h)) || sesstab_next(t, 0) == h));
+        REACH(id_len == 1);
+        REACH(id_len == SESSTAB_ID_MAX);
+    }
+    REACH(!h);
+    if (has_callbacks()) {
+        REACH(h && same == NONE);
+        return;
+    }
+    /* What is in the table, is found. */
+    int may_look = same != NONE && !(t->config.mode & SESSTAB_CACHE_NO_INTERNAL_LOOKUP);
+    int is_good = may_look && WAS(same)->refs < SESSTAB_REFS_MAX && WAS(same)->context == context;
+    int has_died = is_good && has_expired(WAS(same), now);
+    CLAIM(!!h == (is_good && !has_died));
+    CLAIM(IMPLIES(h, number_of(t, h) == same && slot_at(t, same)->refs == WAS(same)->refs + 1));
+    CLAIM(t->hits == hits + !!h);
+    for (uint32_t k = 0; k < SLOTS; k++)
+        CLAIM(IMPLIES(IS_IN(before, k), IS_IN(after, k) == (k != same || !has_died)));
+    CLAIM(IMPLIES(has_died && WAS(same)->refs == 0, after.is_free[same]));
+    claim_rest_is_kept(h ? same : NONE, h ? same : NONE);
+    REACH(has_died && !after.is_free[same]);
+    REACH(h && before.place[same] == CAPACITY - 1);
+}
+
+static void flush_sessions(void)
+{
+    uint32_t at = nondet_u32(), number = t->number;
+    uint32_t removed = sesstab_flush_sessions(t, at);
+    claim_order(&after);
+    CLAIM(removed == number - t->number);
+    REACH(removed == CAPACITY);
+    REACH(at && removed && t->number);
+    if (has_callbacks())
+        return;
+    claim_rest_is_kept(NONE, NONE);
+    for (uint32_t i = 0; i < SLOTS; i++)
+        CLAIM(IMPLIES(IS_IN(before, i), IS_IN(after, i) == !has_expired(WAS(i), at)));
+}
+
+static void update_cache(void)
+{
+    sesstab_handle_t h = nondet_u32();
+    uint32_t i = live_slot(h), side = nondet_u32();
+    int was_in = i != NONE && IS_IN(before, i);
+    int added = sesstab_update_cache(t, h, side);
+    claim_order(&after);
+    CLAIM(IMPLIES(i == NONE || was_in, !added));
+    REACH(added);
+    if (has_callbacks())
+        return;
+    uint32_t mode = t->config.mode;
+    CLAIM(added == (i != NONE && !was_in && side <= SESSTAB_CACHE_BOTH && (mode & side) &&
+                       !(mode & SESSTAB_CACHE_NO_INTERNAL_STORE)));
+    claim_rest_is_kept(i, added ? i : NONE);
+    REACH(added && t->number == 0); /* expired at once */
+}
+
+#define PROOFS(call)                                                                                             \
+    void prove_##call(void)                                                                                      \
+    {                                                                                                            \
+        any_table(0);                                                                                            \
+        call();                                                                                                  \
+    }                                                                                                            \
+    void prove_##call##_with_callbacks(void)                                                                     \
+    {                                                                                                            \
+        any_table(0);                                                                                            \
+        set_callbacks();                                                                                         \
+        call();                                                                                                  \
+    }
+
+PROOFS(add_session)
+PROOFS(remove_session)
+PROOFS(get_session)
+PROOFS(flush_sessions)
+PROOFS(update_cache)
+
+void prove_has_session(void)
+{
+    any_table(0);
+    size_t id_len = nondet_size();
+    const uint8_t *id = any_id();
+    uint32_t same = id_len <= SESSTAB_ID_MAX ? slot_that_had(id, id_len) : NONE;
+    CLAIM(sesstab_has_session(t, id, id_len) == (same != NONE));
+    claim_order(&after);
+    claim_rest_is_kept(NONE, NONE);
+    claim_all_stay();
+    REACH(same != NONE && get(t, bucket_of(t, &WAS(same)->id), AFTER) != same); /* the second of its chain */
+}
+
+void prove_clear(void)
+{
+    any_table(0);
+    sesstab_handle_t h = nondet_u32();
+    int was_live = session(t, h) != NULL;
+    sesstab_clear(t);
+    claim_order(&after);
+    for (uint32_t i = 0; i < SLOTS; i++)
+        CLAIM(after.is_free[i] && slot_at(t, i)->generation == WAS(i)->generation);
+    CLAIM(t->number == 0 && !session(t, h));
+    REACH(was_live);
+}
+
+void prove_set_times(void)
+{
+    any_table(0);
+    sesstab_handle_t h = nondet_u32();
+    uint32_t i = live_slot(h), value = nondet_u32();
+    int sets_time = nondet_u8() & 1;
+    int done = sets_time ? sesstab_set_session_time(t, h, value) : sesstab_set_session_timeout(t, h, value);
+    claim_order(&after);
+    claim_rest_is_kept(i, NONE);
+    claim_all_stay();
+    CLAIM(done == (i != NONE));
+    if (!done)
+        return;
+    CLAIM(slot_at(t, i)->time == (sets_time ? value : WAS(i)->time));
+    CLAIM(slot_at(t, i)->timeout == (sets_time ? WAS(i)->timeout : value));
+    REACH(sets_time && IS_IN(before, i));
+    REACH(!sets_time && UINT32_MAX - value < WAS(i)->time);
+}
+
+static void set_a_setting(void)
+{
     uint32_t value = nondet_u32();
-    switch (nondet_u8() % 5) {
-        case 0: sesstab_set_session_time(t, h, value); break;
-        case 1: sesstab_set_session_timeout(t, h, value); break;
-        case 2: sesstab_set_mode(t, value); break;
-        case 3: sesstab_sess_set_cache_size(t, value); break;
+    switch (nondet_u8() % 3) {
+        case 0:
+            sesstab_set_mode(t, value);
+            CLAIM(sesstab_get_mode(t) == (value & MODES));
+            break;
+        case 1:
+            sesstab_sess_set_cache_size(t, value);
+            CLAIM(sesstab_sess_get_cache_size(t) == (value >= 1 && value <= CAPACITY ? value : CAPACITY));
+            break;
         default:
             __CPROVER_assume(value != SESSTAB_DEFAULT_TIMEOUT);
             sesstab_set_timeout(t, value);
+            CLAIM(sesstab_get_timeout(t) == value);
             break;
     }
 }
 
-static void call_reader(void)
+void prove_settings(void)
 {
+    any_table(0);
+    set_a_setting();
+    claim_order(&after);
+    claim_rest_is_kept(NONE, NONE);
+    claim_all_stay();
+}
+
+void prove_what_a_session_holds(void)
+{
+    any_table(0);
     sesstab_handle_t h = nondet_u32();
-    size_t len;
-    const uint8_t *id = sesstab_session_id(t, h, &len);
-    CLAIM(IMPLIES(id, len >= 1 && len <= SESSTAB_ID_MAX));
-    CLAIM(IMPLIES(!id, len == 0 && !sesstab_session_time(t, h) && !sesstab_session_refs(t, h)));
-    const uint8_t *data = sesstab_session_data(t, h, &len);
-    CLAIM(!id == !data && len <= DATA);
-    sesstab_handle_t next = sesstab_next(t, h);
-    CLAIM(IMPLIES(next, session(t, next) && in_table(t, number_of(t, next))));
+    uint32_t i = live_slot(h);
+    size_t id_len, data_len;
+    const uint8_t *id = sesstab_session_id(t, h, &id_len);
+    const uint8_t *data = sesstab_session_data(t, h, &data_len);
+    if (i == NONE) {
+        CLAIM(!id && !id_len && !data && !data_len && !sesstab_session_refs(t, h));
+        CLAIM(!sesstab_session_time(t, h) && !sesstab_session_timeout(t, h) && !sesstab_session_context(t, h));
+    } else {
+        CLAIM(has_id(WAS(i), id, id_len));
+        CLAIM(__CPROVER_r_ok(data, data_len) && data_len == WAS(i)->lengths >> 5);
+        CLAIM(sesstab_session_time(t, h) == WAS(i)->time && sesstab_session_timeout(t, h) == WAS(i)->timeout);
+        CLAIM(sesstab_session_refs(t, h) == WAS(i)->refs + (uint32_t)IS_IN(before, i));
+    }
+    claim_order(&after);
+    claim_rest_is_kept(NONE, NONE);
+    claim_all_stay();
+    REACH(i != NONE && data_len == DATA);
 }
 
-/* A new table is in order, and where make_table() says. */
-void new_table(void)
+void prove_next(void)
 {
-    static SESSTAB_MEMORY(memory, CAPACITY, SPARE, DATA);
-    sesstab_config_t config = {.capacity = CAPACITY, .spare = SPARE, .data_size = DATA, .clock = seconds};
-    config.mode = SESSTAB_CACHE_SERVER;
-    config.timeout = nondet_u32();
-    config.seed[0] = nondet_u32();
-    __CPROVER_assume(config.timeout != SESSTAB_DEFAULT_TIMEOUT);
-    sesstab_t *made = sesstab_init(memory, sizeof memory, &config);
-    make_table();
-    CLAIM(made == (void *)memory);
-    CLAIM(made->stride == t->stride && made->end == t->end && made->leaving == t->leaving);
-    CLAIM(made->buckets == t->buckets && made->slot_bits == t->slot_bits && made->slot_mask == t->slot_mask);
-    CLAIM(made->generation_max == t->generation_max && !made->wide && !made->busy);
-    reset(t);
-    t->cache_size = made->cache_size;
-    CLAIM(in_order());
-    CLAIM(t->number == 0);
+    any_table(0);
+    sesstab_handle_t h = sesstab_next(t, 0);
+    for (uint32_t place = 0; place < SLOTS; place++) {
+        if (place >= t->number) {
+            CLAIM(h == 0);
+            break;
+        }
+        CLAIM(session(t, h) && before.place[number_of(t, h)] == place);
+        REACH(place == CAPACITY - 1);
+        h = sesstab_next(t, h);
+    }
+    h = nondet_u32();
+    CLAIM(IMPLIES(live_slot(h) == NONE && h, sesstab_next(t, h) == 0));
 }
 
-/* The functions that the other proofs replace keep within the memory that sesstab_init asked for. */
-void layout(void)
+/* The calls that on_remove may make, and those that refuse meanwhile. */
+void prove_during_on_remove(void)
 {
-    static SESSTAB_MEMORY(memory, CAPACITY, SPARE, DATA);
-    sesstab_config_t config = {.capacity = CAPACITY, .spare = SPARE, .data_size = DATA, .clock = seconds};
-    sesstab_t *made = sesstab_init(memory, sizeof memory, &config);
-    uint32_t i = nondet_u32(), which = nondet_u32(), j = nondet_u32();
-    __CPROVER_assume(i <= SLOTS && 3 * i + which < LINKS && which < LINKS && j < SLOTS);
-    uint32_t before = get(made, i, which);
-    put(made, i, which, before);
-    const uint8_t *slot = (const uint8_t *)slot_at(made, j);
-    const uint8_t *link = (const uint8_t *)made->links + 3 * i + which;
-    CLAIM(link >= (const uint8_t *)(made + 1) && link < made->slots);
-    CLAIM(slot >= made->slots && slot + made->stride <= (const uint8_t *)memory + sizeof memory);
-    CLAIM((uintptr_t)slot % 4 == 0);
-    uint32_t id[WORDS];
-    for (uint32_t k = 0; k < WORDS; k++)
-        id[k] = nondet_u32();
-    uint32_t bucket = bucket_of(made, id);
-    CLAIM(bucket >= AFTER && bucket < AFTER + made->buckets);
+    any_table(1);
+    sesstab_handle_t h = nondet_u32();
+    uint32_t value = nondet_u32(), leaving = t->leaving;
+    size_t id_len = nondet_size(), data_len = nondet_size();
+    const uint8_t *id = any_id();
+    const uint8_t *data = any_data();
+    set_callbacks();
+    REACH(leaving != NONE && slot_at(t, leaving)->refs == 0);
+    REACH(leaving == NONE);
+    switch (nondet_u8() % 12) {
+        case 0: sesstab_new_session(t, id, id_len, data, data_len, value, nondet_u8()); break;
+        case 1: sesstab_up_ref(t, h); break;
+        case 2: sesstab_free(t, h); break;
+        case 3: CLAIM(!sesstab_add_session(t, h)); break;
+        case 4: CLAIM(!sesstab_remove_session(t, h)); break;
+        case 5: CLAIM(!sesstab_get_session(t, id, id_len, nondet_u8())); break;
+        case 6: CLAIM(!sesstab_flush_sessions(t, value)); break;
+        case 7: CLAIM(!sesstab_update_cache(t, h, value)); break;
+        case 8: sesstab_clear(t); break;
+        case 9: sesstab_set_session_time(t, h, value); break;
+        case 10: sesstab_set_session_timeout(t, h, value); break;
+        default: set_a_setting(); break;
+    }
+    CLAIM(t->busy && t->leaving == leaving);
+    claim_order(&after);
+    CLAIM(is_kept_during_on_remove(&before, &after));
 }
 
-void one_call(void)
+/* Which sesstab_init ends with, and sesstab_clear. What was there does not matter, but for the generations. */
+void prove_reset(void)
 {
-    make_table();
-#ifdef CALLBACKS
-    t->config.on_new = on_new;
-    t->config.on_get = on_get;
-    t->config.on_remove = on_remove;
-#endif
-    for (unsigned k = 0; k < sizeof id_argument; k++)
-        id_argument[k] = nondet_u8();
-    for (unsigned k = 0; k < sizeof data_argument; k++)
-        data_argument[k] = nondet_u8();
-    now = nondet_u32();
-    any_state();
+    make_header();
+    change_everything();
+    t->cache_size = CAPACITY;
+    t->config.mode &= MODES;
+    __CPROVER_assume(t->config.timeout != SESSTAB_DEFAULT_TIMEOUT);
     for (uint32_t i = 0; i < SLOTS; i++)
-        refs_before[i] = slot_at(t, i)->refs;
-    CALL();
-    CLAIM(in_order());
-    check_references();
+        __CPROVER_assume(slot_at(t, i)->generation <= t->generation_max);
+    reset(t);
+    claim_order(&after);
+    CLAIM(t->number == 0 && t->free == 0);
+    REACH(t->config.mode == MODES);
+}
+
+/* ---- From sesstab_init ---- */
+
+/* Has types, which spares CBMC much. */
+static struct {
+    struct sesstab header;
+    uint8_t rest[SESSTAB_SIZE(CAPACITY, SPARE, DATA) - sizeof(struct sesstab)];
+} memory;
+
+static void make_table(void)
+{
+    sesstab_config_t config = {.capacity = CAPACITY, .spare = SPARE, .data_size = DATA, .clock = seconds};
+    config.mode = nondet_u16() & MODES;
+    config.timeout = nondet_u32();
+    __CPROVER_assume(config.timeout != SESSTAB_DEFAULT_TIMEOUT);
+    t = sesstab_init(&memory, SESSTAB_SIZE(CAPACITY, SPARE, DATA), &config);
+}
+
+/* A new table's header is what make_header() says; its sessions are what prove_reset() says. */
+void prove_init(void)
+{
+    make_table();
+    make_header();
+    CLAIM(t == &memory.header);
+    CLAIM(t->stride == table.stride && t->end == table.end && t->leaving == table.leaving && !t->busy);
+    CLAIM(t->buckets == table.buckets && t->slot_bits == table.slot_bits && t->slot_mask == table.slot_mask);
+    CLAIM(t->generation_max == table.generation_max && !t->wide);
+    CLAIM(t->config.capacity == CAPACITY && t->config.spare == SPARE && t->config.data_size == DATA);
+    CLAIM(t->number == 0 && t->cache_size == CAPACITY && !t->config.on_remove);
+    REACH(t->config.mode == MODES);
+}
+
+/* The functions that the other proofs replace keep within the memory that sesstab_init asked for, and there the links
+ * and slots are apart. */
+void prove_init_layout(void)
+{
+    make_table();
+    uint32_t i = nondet_u32();
+    __CPROVER_assume(i < SLOTS);
+    const uint8_t *slot = (const uint8_t *)slot_at(t, i), *end = memory.rest + sizeof memory.rest;
+    const uint8_t *its_prev = t->links[PREV], *its_next = t->links[NEXT], *its_chain = t->links[AFTER];
+    CLAIM(its_prev >= (const uint8_t *)(t + 1));
+    CLAIM(its_next - its_prev >= (ptrdiff_t)sizeof prev && its_chain - its_next >= (ptrdiff_t)sizeof next);
+    CLAIM(slot + offsetof(slot_t, generation) >= its_chain + sizeof chain);
+    CLAIM(end - slot >= (ptrdiff_t)(2 * HALVES) && is_aligned(slot));
+    CLAIM((size_t)(slot - t->slots) == i * SESSTAB_SLOT_SIZE(DATA));
+    words_t id;
+    for (uint32_t k = 0; k < WORDS; k++)
+        id.word[k] = nondet_u32();
+    for (uint32_t k = 0; k < 2 * WORDS; k++)
+        t->key[k] = nondet_u32();
+    uint32_t bucket = bucket_of(t, &id);
+    CLAIM(bucket >= t->end && bucket < t->end + t->buckets);
+    REACH(i == SLOTS - 1);
 }

@@ -1,0 +1,206 @@
+"""Shows with the model checker CBMC that the table keeps its promises in every state, for small tables.
+
+    python host_tests/prove/run.py                      all proofs
+    python host_tests/prove/run.py free get_session     these
+    python host_tests/prove/run.py --quick              those that take seconds
+
+prove.c says what is shown, and of which tables. A proof passes when CBMC shows every claim in it, every check of
+the core's accesses to memory and of its conversions, and that loops end as soon as is said here; and when it
+finds a way to every situation that the proof must cover (REACH). Exit status 1 when one does not, or takes
+longer than it may.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = ROOT / "host_tests" / "prove"
+CORE = ROOT / "firmware" / "core"
+BUILD = ROOT / "build" / "prove"
+PROGRAMS = ROOT / "build" / "cbmc" / "bin"
+SETUP = "tools/setup/cbmc.sh"
+SECONDS = 600  # of CPU time, for one proof
+JOBS = 2
+
+CAPACITY, SPARE = 2, 1
+SLOTS = CAPACITY + SPARE
+REACH = "reach: "  # prove.c's REACH says
+STAND_INS = {"bucket_of": "any_bucket_of", "slot_at": "separate_slot_at"}
+CHECKS = [
+    "--bounds-check", "--pointer-check", "--pointer-overflow-check", "--pointer-primitive-check",
+    "--div-by-zero-check", "--signed-overflow-check", "--undefined-shift-check", "--unwinding-assertions",
+    "--drop-unused-functions", "--slice-formula",
+]  # fmt: skip
+# How often loops run at most, where their end hangs on what is in the table; other loops, at most 33 times.
+LOOPS = {
+    "find.0": SLOTS + 1, "bucket_delete.0": SLOTS + 1, "make_room.0": SLOTS + 1, "copy.0": 2, "copy.1": 4,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A function prove_NAME of prove.c. `whole`: of the core as it is, without stand-ins."""
+
+    name: str
+    quick: bool = False
+    whole: bool = False
+
+    @property
+    def options(self) -> list[str]:
+        if self.whole:  # sesstab_init keeps of a number what fits, and its loops are as long as the table
+            return [*CHECKS, "--unwind", "100", "--max-field-sensitivity-array-size", "1000"]
+        loops = ",".join(f"{loop}:{times}" for loop, times in LOOPS.items())
+        return [*CHECKS, "--conversion-check", "--unwind", "34", "--unwindset", loops]
+
+
+PROOFS = {
+    proof.name: proof
+    for proof in (
+        Proof("init", quick=True, whole=True),
+        Proof("init_layout", quick=True, whole=True),
+        Proof("new_session"),
+        Proof("up_ref", quick=True),
+        Proof("free", quick=True),
+        Proof("add_session"),
+        Proof("add_session_with_callbacks"),
+        Proof("remove_session"),
+        Proof("remove_session_with_callbacks"),
+        Proof("get_session"),
+        Proof("get_session_with_callbacks"),
+        Proof("has_session"),
+        Proof("flush_sessions"),
+        Proof("flush_sessions_with_callbacks"),
+        Proof("update_cache"),
+        Proof("update_cache_with_callbacks"),
+        Proof("reset", quick=True),
+        Proof("clear", quick=True),
+        Proof("set_times", quick=True),
+        Proof("settings", quick=True),
+        Proof("what_a_session_holds", quick=True),
+        Proof("next", quick=True),
+        Proof("during_on_remove"),
+    )
+}
+
+
+class Failure(Exception):
+    """A proof that does not go through, or cannot be run."""
+
+
+@dataclass(frozen=True)
+class Report:
+    properties: int
+    reached: int
+    seconds: float
+    megabytes: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.properties} properties hold, {self.reached} situations reached, "
+            f"{self.seconds:.0f} s, {self.megabytes} MB"
+        )
+
+
+def tool(name: str) -> Path:
+    if not (PROGRAMS / name).exists():
+        raise Failure(f"there is no {name}: {SETUP}")
+    return PROGRAMS / name
+
+
+def run(*command: object, seconds: int = SECONDS) -> tuple[int, str, float, int]:
+    """Its exit status, what it says, the seconds of CPU time it took, and the most memory, in MB."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+
+    with tempfile.TemporaryFile("w+", errors="replace") as said:
+        words = [str(word) for word in command]
+        child = subprocess.Popen(words, stdout=said, stderr=subprocess.STDOUT, preexec_fn=limit)
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        said.seek(0)
+        return child.returncode, said.read(), usage.ru_utime + usage.ru_stime, usage.ru_maxrss // 1024
+
+
+def compile_proofs(folder: Path, whole: bool = False, core: Path = CORE) -> Path:
+    """prove.c with this core, as CBMC reads it."""
+    program = folder / f"prove-{'whole' if whole else 'parts'}"
+    sizes = [f"-DCAPACITY={CAPACITY}", f"-DSPARE={SPARE}"]
+    commands = [[tool("goto-cc"), "-std=gnu99", *sizes, f"-I{core}", "-o", program, HERE / "prove.c"]]
+    if not whole:
+        replaced = [f"--replace-calls={name}:{other}" for name, other in STAND_INS.items()]
+        commands.append([tool("goto-instrument"), *replaced, program, program])
+    for command in commands:
+        status, said, _, _ = run(*command)
+        if status != 0:
+            raise Failure(f"{Path(str(command[0])).name} does not take the core:\n{said[-2000:]}")
+    return program
+
+
+def prove(proof: Proof, program: Path, seconds: int = SECONDS) -> Report:
+    function = f"prove_{proof.name}"
+    command = [tool("cbmc"), program, "--function", function, *proof.options]
+    status, said, taken, megabytes = run(*command, seconds=seconds)
+    if status in (-signal.SIGXCPU, -signal.SIGKILL):
+        raise Failure(f"not done after {taken:.0f} s of CPU time, {megabytes} MB")
+    results = re.findall(r"^\[\S+\] (.*): (SUCCESS|FAILURE|UNKNOWN|ERROR)$", said, re.M)
+    if status not in (0, 10) or not results:
+        raise Failure(f"CBMC ended with {status}:\n{said[-2000:]}")
+    situations = [result for result in results if REACH in result[0]]
+    claims = [result for result in results if REACH not in result[0]]
+    wrong = [f"    does not hold: {claim}" for claim, result in claims if result != "SUCCESS"]
+    wrong += [f"    never happens: {situation}" for situation, result in situations if result != "FAILURE"]
+    if wrong:
+        again = " ".join(str(word) for word in [*command, "--trace"])
+        raise Failure("\n".join([*dict.fromkeys(wrong), f"    how: {again}"]))
+    return Report(len(claims), len(situations), taken, megabytes)
+
+
+# ---- The command ----
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("proofs", nargs="*", metavar="PROOF", help=", ".join(PROOFS))
+    parser.add_argument("--quick", action="store_true", help="those that take seconds")
+    chosen = parser.parse_args()
+    unknown = set(chosen.proofs) - set(PROOFS)
+    if unknown:
+        parser.error(f"unknown proof {min(unknown)}: {', '.join(PROOFS)}")
+    if not chosen.proofs:
+        chosen.proofs = [name for name, proof in PROOFS.items() if proof.quick or not chosen.quick]
+    return chosen
+
+
+def main() -> int:
+    chosen = arguments()
+    subprocess.run([ROOT / SETUP], check=True)
+    BUILD.mkdir(parents=True, exist_ok=True)
+    programs = {whole: compile_proofs(BUILD, whole) for whole in (False, True)}
+
+    def work(name: str) -> bool:
+        try:
+            said = str(prove(PROOFS[name], programs[PROOFS[name].whole]))
+        except Failure as failure:
+            print(f"{name}: FAILED\n{failure}", flush=True)
+            return False
+        print(f"{name}: {said}", flush=True)
+        return True
+
+    with ThreadPoolExecutor(JOBS) as pool:
+        return 0 if all(list(pool.map(work, chosen.proofs))) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
