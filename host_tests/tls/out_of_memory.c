@@ -223,6 +223,14 @@ static void set_tables(int with_session)
     }
 }
 
+/* Which allocation fails after the n-th, of about `last`. */
+static long next_of(long n, long last, long step)
+{
+    if (n < EACH || n >= last - EACH || step == 1)
+        return n + 1;
+    return step == 0 || n + step > last - EACH ? last - EACH : n + step;
+}
+
 /* Connections of one kind. */
 static void run(const char *kind, int resumes, long step)
 {
@@ -234,9 +242,7 @@ static void run(const char *kind, int resumes, long step)
     check(outcome.resumed != resumes, "what resumes");
     check(allocated != blocks, "without failures, blocks are lost");
     for (;;) {
-        n += n < EACH || n >= last - EACH || step == 1 ? 1 : step == 0 ? last - EACH - n : step;
-        if (n > last - EACH && n - step < last - EACH && step > 1)
-            n = last - EACH;
+        n = next_of(n, last, step);
         set_tables(resumes);
         fails_at = n;
         outcome = connect_once();
