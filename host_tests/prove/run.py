@@ -2,11 +2,11 @@
 
     python host_tests/prove/run.py                      all proofs
     python host_tests/prove/run.py free get_session     these
-    python host_tests/prove/run.py --quick              those that take seconds
+    python host_tests/prove/run.py --quick              of a smaller table
 
-prove.c says what is shown, and of which tables. A proof passes when CBMC shows every claim in it, every check of
-the core's accesses to memory and of its conversions, and that loops end as soon as is said here; and when it
-finds a way to every situation that the proof must cover (REACH). Exit status 1 when one does not, or takes
+prove.c says what is shown, and of which tables. A proof passes when CBMC shows every claim in it, every check
+of the core's accesses to memory and of its conversions, and that loops end as soon as is said here; and when
+it finds a way to every situation that the proof must cover (REACH). Exit status 1 when one does not, or takes
 longer than it may.
 """
 
@@ -33,8 +33,6 @@ SETUP = "tools/setup/cbmc.sh"
 SECONDS = 600  # of CPU time, for one proof
 JOBS = 2
 
-CAPACITY, SPARE = 2, 1
-SLOTS = CAPACITY + SPARE
 REACH = "reach: "  # prove.c's REACH says
 STAND_INS = {"bucket_of": "any_bucket_of", "slot_at": "separate_slot_at"}
 CHECKS = [
@@ -42,10 +40,23 @@ CHECKS = [
     "--div-by-zero-check", "--signed-overflow-check", "--undefined-shift-check", "--unwinding-assertions",
     "--drop-unused-functions", "--slice-formula",
 ]  # fmt: skip
-# How often loops run at most, where their end hangs on what is in the table; other loops, at most 33 times.
-LOOPS = {
-    "find.0": SLOTS + 1, "bucket_delete.0": SLOTS + 1, "make_room.0": SLOTS + 1, "copy.0": 2, "copy.1": 4,
-}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Size:
+    """Of a table: how many sessions it holds, and how many slots it has besides."""
+
+    capacity: int
+    spare: int
+
+    def loops(self) -> str:
+        """How often loops run at most whose end hangs on what is in the table. Others: 33 times."""
+        slots = self.capacity + self.spare
+        most = {"find.0": slots + 1, "bucket_delete.0": slots + 1, "make_room.0": slots + 1}
+        return ",".join(f"{loop}:{times}" for loop, times in {**most, "copy.0": 2, "copy.1": 4}.items())
+
+
+FULL, QUICK = Size(2, 1), Size(1, 1)
 
 
 @dataclass(frozen=True)
@@ -53,25 +64,22 @@ class Proof:
     """A function prove_NAME of prove.c. `whole`: of the core as it is, without stand-ins."""
 
     name: str
-    quick: bool = False
     whole: bool = False
 
-    @property
-    def options(self) -> list[str]:
+    def options(self, size: Size) -> list[str]:
         if self.whole:  # sesstab_init keeps of a number what fits, and its loops are as long as the table
             return [*CHECKS, "--unwind", "100", "--max-field-sensitivity-array-size", "1000"]
-        loops = ",".join(f"{loop}:{times}" for loop, times in LOOPS.items())
-        return [*CHECKS, "--conversion-check", "--unwind", "34", "--unwindset", loops]
+        return [*CHECKS, "--conversion-check", "--unwind", "34", "--unwindset", size.loops()]
 
 
 PROOFS = {
     proof.name: proof
     for proof in (
-        Proof("init", quick=True, whole=True),
-        Proof("init_layout", quick=True, whole=True),
+        Proof("init", whole=True),
+        Proof("init_layout", whole=True),
         Proof("new_session"),
-        Proof("up_ref", quick=True),
-        Proof("free", quick=True),
+        Proof("up_ref"),
+        Proof("free"),
         Proof("add_session"),
         Proof("add_session_with_callbacks"),
         Proof("remove_session"),
@@ -83,12 +91,12 @@ PROOFS = {
         Proof("flush_sessions_with_callbacks"),
         Proof("update_cache"),
         Proof("update_cache_with_callbacks"),
-        Proof("reset", quick=True),
-        Proof("clear", quick=True),
-        Proof("set_times", quick=True),
-        Proof("settings", quick=True),
-        Proof("what_a_session_holds", quick=True),
-        Proof("next", quick=True),
+        Proof("reset"),
+        Proof("clear"),
+        Proof("set_times"),
+        Proof("settings"),
+        Proof("what_a_session_holds"),
+        Proof("next"),
         Proof("during_on_remove"),
     )
 }
@@ -133,13 +141,13 @@ def run(*command: object, seconds: int = SECONDS) -> tuple[int, str, float, int]
         return child.returncode, said.read(), usage.ru_utime + usage.ru_stime, usage.ru_maxrss // 1024
 
 
-def compile_proofs(folder: Path, whole: bool = False, core: Path = CORE) -> Path:
+def compile_proofs(folder: Path, whole: bool, size: Size, core: Path = CORE) -> Path:
     """prove.c with this core, as CBMC reads it."""
-    program = folder / f"prove-{'whole' if whole else 'parts'}"
-    sizes = [f"-DCAPACITY={CAPACITY}", f"-DSPARE={SPARE}"]
+    program = folder / f"{'whole' if whole else 'parts'}-{size.capacity}-{size.spare}"
+    sizes = [f"-DCAPACITY={size.capacity}", f"-DSPARE={size.spare}"]
     commands = [[tool("goto-cc"), "-std=gnu99", *sizes, f"-I{core}", "-o", program, HERE / "prove.c"]]
     if not whole:
-        replaced = [f"--replace-calls={name}:{other}" for name, other in STAND_INS.items()]
+        replaced = [word for pair in STAND_INS.items() for word in ("--replace-calls", ":".join(pair))]
         commands.append([tool("goto-instrument"), *replaced, program, program])
     for command in commands:
         status, said, _, _ = run(*command)
@@ -148,9 +156,9 @@ def compile_proofs(folder: Path, whole: bool = False, core: Path = CORE) -> Path
     return program
 
 
-def prove(proof: Proof, program: Path, seconds: int = SECONDS) -> Report:
+def prove(proof: Proof, program: Path, size: Size, seconds: int = SECONDS) -> Report:
     function = f"prove_{proof.name}"
-    command = [tool("cbmc"), program, "--function", function, *proof.options]
+    command = [tool("cbmc"), program, "--function", function, *proof.options(size)]
     status, said, taken, megabytes = run(*command, seconds=seconds)
     if status in (-signal.SIGXCPU, -signal.SIGKILL):
         raise Failure(f"not done after {taken:.0f} s of CPU time, {megabytes} MB")
@@ -173,13 +181,13 @@ def prove(proof: Proof, program: Path, seconds: int = SECONDS) -> Report:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("proofs", nargs="*", metavar="PROOF", help=", ".join(PROOFS))
-    parser.add_argument("--quick", action="store_true", help="those that take seconds")
+    parser.add_argument("--quick", action="store_true", help="of a smaller table")
     chosen = parser.parse_args()
     unknown = set(chosen.proofs) - set(PROOFS)
     if unknown:
         parser.error(f"unknown proof {min(unknown)}: {', '.join(PROOFS)}")
-    if not chosen.proofs:
-        chosen.proofs = [name for name, proof in PROOFS.items() if proof.quick or not chosen.quick]
+    chosen.proofs = chosen.proofs or list(PROOFS)
+    chosen.size = QUICK if chosen.quick else FULL
     return chosen
 
 
@@ -187,11 +195,14 @@ def main() -> int:
     chosen = arguments()
     subprocess.run([ROOT / SETUP], check=True)
     BUILD.mkdir(parents=True, exist_ok=True)
-    programs = {whole: compile_proofs(BUILD, whole) for whole in (False, True)}
+    try:
+        programs = {whole: compile_proofs(BUILD, whole, chosen.size) for whole in (False, True)}
+    except Failure as failure:
+        sys.exit(str(failure))
 
     def work(name: str) -> bool:
         try:
-            said = str(prove(PROOFS[name], programs[PROOFS[name].whole]))
+            said = str(prove(PROOFS[name], programs[PROOFS[name].whole], chosen.size))
         except Failure as failure:
             print(f"{name}: FAILED\n{failure}", flush=True)
             return False
