@@ -5,7 +5,7 @@ import os
 from binascii import crc32
 
 from sesstab import snapshot
-from support import make, order, put, raises
+from support import counters, make, order, put, raises
 
 PATH = "sessions"
 KEY = bytes(range(16))
@@ -219,15 +219,38 @@ def test_a_save_that_fails_leaves_what_was():
 # Damage
 
 
+def flips(content):
+    """The content with one bit changed: every one of the header, one in each byte of the rest."""
+    for i in range(len(content)):
+        for bit in range(8) if i < 18 else (i % 8,):
+            content[i] ^= 1 << bit
+            yield content
+            content[i] ^= 1 << bit
+
+
 def test_any_changed_bit_is_found():
     for key in KEYS:
         saved(key, (b"old",), (b"new",))
-        content = bytearray(read(NAMES[1]))
-        for i in range(len(content)):
-            content[i] ^= 1 << i % 8
+        for content in flips(bytearray(read(NAMES[1]))):
             write(NAMES[1], content)
             assert restored(key) == [b"old"]
-            content[i] ^= 1 << i % 8
+
+
+def test_any_changed_bit_in_the_only_file_loads_nothing():
+    for key in KEYS:
+        saved(key, (b"only",))
+        table = table_of(b"before", b"and")
+        unchanged = table.dump(), counters(table), order(table)
+        for content in flips(bytearray(read(NAMES[0]))):
+            write(NAMES[0], content)
+            assert raises(ValueError, snapshot.restore, table, PATH, 0, key)
+            assert (table.dump(), counters(table), order(table)) == unchanged
+
+
+def test_two_damaged_files_load_nothing():
+    for key in KEYS:
+        saved(key, (b"old",), (b"new",))
+        content = bytearray(read(NAMES[1]))
         content[20] ^= 1
         write(NAMES[1], content)
         write(NAMES[0], read(NAMES[0])[:-1])
