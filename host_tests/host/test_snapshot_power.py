@@ -1,8 +1,8 @@
 """Power fails while a snapshot is saved on a host's file system: what save() asks of it is noted.
 
-What was written may have reached the disk in part, until fsync returns: any number of its bytes, with zeros or
-what was there before in place of the rest; a file may have lost its old contents, or not yet. All files that
-there can be are made, and restored from. (Boards' file systems: host_tests/device/test_snapshot_power.py.)
+What was written may have reached the disk in part, until fsync returns: any number of its bytes, with zeros
+or what was there before in place of the rest; a file may have lost its old contents, or not yet. All files
+that there can be are made, and restored from. Boards: host_tests/device/test_snapshot_power.py.
 """
 
 from __future__ import annotations
