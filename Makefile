@@ -46,8 +46,38 @@ test: setup-test ## everything: lint, types, all tests on all targets
 test-quick: setup-test ## the inner loop: the tests that take no minutes
 	.venv/bin/pytest -n $(JOBS) -m "not slow" -q $(PYTEST)
 
-bench: setup-test ## measure: handshakes, both engines on the virtual board, the C core beside OpenSSL, sizes
+bench: setup-test ## every figure of docs/performance.md, measured anew (BENCH=--write puts them there); half an hour
+	@tools/setup/plots.sh
 	$(PY) -m sesstab_tools.bench $(BENCH)
+	$(PY) -m sesstab_tools.board_handshakes $(BENCH)
+	$(PY) -m sesstab_tools.board_bench $(BENCH)
+	$(PY) -m sesstab_tools.host_bench $(BENCH)
+	$(PY) -m sesstab_tools.budget $(BENCH)
+
+bench-check: setup-test ## instructions, cycles and sizes against what they were: more fails
+	$(PY) -m sesstab_tools.host_bench_check
+	$(PY) -m sesstab_tools.budget
+	$(PY) -m sesstab_tools.board_bench_check
+
+SECONDS ?= 300
+fuzz: setup-test ## fuzz all that reads bytes, and the core against its model, for SECONDS (300)
+	@tools/setup/fuzz_tools.sh afl
+	$(PY) host_tests/fuzz/run.py --seconds $(SECONDS)
+
+prove: venv ## the table's promises, shown by the model checker CBMC
+	@tools/setup/cbmc.sh
+	$(PY) host_tests/prove/run.py
+
+coverage: setup-test ## every line and branch of lib/ and firmware/core is run by tests, or this fails
+	$(PY) host_tests/cover/run.py
+
+mutate: setup-test ## change the code in thousands of places; a change that no test sees and nobody explained fails
+	$(PY) host_tests/mutate/run.py
+
+HOURS ?= 1
+soak: venv ## both engines and their model for HOURS (1) of an emulated board (QEMU_MPS2_AN385)
+	@tools/setup/board.sh $(or $(BOARD),QEMU_MPS2_AN385)
+	$(PY) host_tests/soak/run.py --hours $(HOURS) --board $(or $(BOARD),QEMU_MPS2_AN385)
 
 lint: venv ## put code into shape
 	.venv/bin/ruff check --fix
@@ -65,9 +95,13 @@ venv:
 setup-test: natmod
 	@tools/setup/test_tools.sh
 	@JOBS=$(JOBS) tools/setup/board.sh emulated
+	@tools/setup/fuzz_tools.sh
+	@tools/setup/cbmc.sh
+	@tools/setup/peers.sh
 
 help: ## this list
 	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } \
 		/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-.PHONY: demo firmware natmod flash deploy repl monitor test test-quick bench lint clean distclean venv setup-test help
+.PHONY: demo firmware natmod flash deploy repl monitor test test-quick bench bench-check fuzz prove coverage mutate soak \
+	lint clean distclean venv setup-test help

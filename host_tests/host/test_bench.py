@@ -28,8 +28,6 @@ LIBRARIES = {
     "wolfSSL": "wolfssl",
 }
 
-needs_valgrind = pytest.mark.skipif(not shutil.which("valgrind"), reason="no valgrind: tools/setup/peers.sh")
-
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
@@ -50,7 +48,7 @@ def verified(programs: tuple[Path, Path]) -> dict[tuple[str, int], dict[str, int
 def facts_of(verified: dict[tuple[str, int], dict[str, int]], table: str, size: int = SIZE) -> dict[str, int]:
     library = LIBRARIES.get(table)
     if library and library in host_bench.missing(ROOT):
-        pytest.skip(f"no build/peers/{library}: tools/setup/peers.sh")
+        pytest.fail(f"no build/peers/{library}: tools/setup/peers.sh")
     return verified[table, size]
 
 
@@ -126,7 +124,7 @@ def test_the_memory_is_what_the_core_says(programs: tuple[Path, Path]) -> None:
 
 def test_openssl_allocates_and_that_is_counted(programs: tuple[Path, Path]) -> None:
     if "openssl" in host_bench.missing(ROOT):
-        pytest.skip("no build/peers/openssl: tools/setup/peers.sh")
+        pytest.fail("no build/peers/openssl: tools/setup/peers.sh")
     results = host_bench.measure_memory(programs[1], [SIZE])
     theirs = next(result for result in results if result["table"] == "OpenSSL")
     assert theirs["allocations"]["insert when full"] >= 2
@@ -187,7 +185,6 @@ def test_another_compiler_is_compared_by_the_floor() -> None:
 
 
 @pytest.mark.slow
-@needs_valgrind
 def test_the_core_takes_no_more_instructions_than_the_baseline() -> None:
     command = [sys.executable, "-m", "sesstab_tools.host_bench_check"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -195,7 +192,6 @@ def test_the_core_takes_no_more_instructions_than_the_baseline() -> None:
 
 
 @pytest.mark.slow
-@needs_valgrind
 def test_a_slower_core_is_found(tmp_path: Path) -> None:
     """A core that hashes an id twice: everything that looks an id up must be named."""
     program, _ = host_bench.build(ROOT, tmp_path / "good", peers=False)

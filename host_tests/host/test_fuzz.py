@@ -37,7 +37,7 @@ def test_some_seconds_of_fuzzing_find_nothing(name: str) -> None:
     target = run.TARGETS[name]
     reason = run.why_not(target, "libfuzzer")
     if reason:
-        pytest.skip(f"{name} was not fuzzed: {reason}")
+        pytest.fail(f"{name} was not fuzzed: {reason}")
     report = run.fuzz(target, SECONDS)
     print(report)
     assert int(report.split()[0]) > 100
@@ -166,7 +166,7 @@ def test_fuzzing_finds_a_bug_by_itself(tmp_path: Path, monkeypatch: pytest.Monke
     target = run.TARGETS["core"]
     reason = run.why_not(target, "libfuzzer")
     if reason:
-        pytest.skip(f"core was not fuzzed: {reason}")
+        pytest.fail(f"core was not fuzzed: {reason}")
     firmware = plant("secrets stay", tmp_path)
     program = run.compile_target(target, "libfuzzer", firmware, tmp_path / "program")
     monkeypatch.setattr(run, "CORPUS", tmp_path / "corpus")
