@@ -8,16 +8,16 @@
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from .board_bench import bench_table, load
 from .certificates import Certificate, make_certificate
 from .demo import TLS12, TLS13
-from .deploy import deploy, find_root
+from .deploy import find_root
 from .errors import BoardError
 from .handshakes import (
     COLUMNS,
@@ -80,15 +80,9 @@ def measure(root: Path) -> str:
 
 
 def bench_engine(board: Board, root: Path, engine: str) -> dict[str, Any]:
-    """What on_board/bench_table.py measures, on a fresh interpreter."""
-    source = Path(__file__).with_name("on_board") / "bench_table.py"
-    deploy(board, root, native=engine == "native", extra={"lib/bench_table.py": source.read_bytes()})
-    board.soft_reset()
-    board.exec("from bench_table import bench_table")
-    result: dict[str, Any] = json.loads(board.exec(f"bench_table({SIZES})", timeout=60))
-    if result["engine"] != engine:
-        raise BoardError(f"the {engine} engine was to be measured, but {result['engine']} ran: make natmod")
-    return result["sizes"]  # type: ignore[no-any-return]
+    """What an engine costs, on a fresh interpreter."""
+    load(board, root, engine)
+    return bench_table(board, engine, SIZES, budget_us=300000)
 
 
 def stock_handshakes(board: Board, certificates: dict[str, Certificate]) -> str:

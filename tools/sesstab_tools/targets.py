@@ -25,7 +25,7 @@ PURE, NATIVE = "pure", "native"
 ENGINES = (PURE, NATIVE)
 
 _LOAD_TIME = 30.0  # seconds, for deploying a file, a reset, or a test module's import on a slow board
-_SELECT = {
+SELECT_ENGINE = {
     PURE: "import sesstab, sesstab.pure\n"
     "sesstab.SessionTable = sesstab.pure.SessionTable\n"
     "sesstab.ENGINE = 'pure'\n",
@@ -198,7 +198,7 @@ class DeviceTarget:
             return
         board.loaded = None
         board.soft_reset(_LOAD_TIME)
-        board.exec(_SELECT[self.name.engine], _LOAD_TIME)
+        board.exec(SELECT_ENGINE[self.name.engine], _LOAD_TIME)
         board.exec(module.read_bytes(), _LOAD_TIME)
         board.loaded = loaded
 
