@@ -32,7 +32,7 @@ GENERATIONS = 65535  # of a slot in a table of up to 16384; beyond, GENERATIONS_
 GENERATIONS_WIDE = 16383
 TURN_SECONDS = 600.0  # a turn takes some; a board that hangs, for ever
 LINE_SECONDS = 10.0  # between two lines of progress
-MODULES = ("support.py", "lockstep.py", "table_model.py")
+PROGRAM = [HERE / "soak.py", *(DEVICE / name for name in ("support.py", "lockstep.py", "table_model.py"))]
 
 Say = Callable[[str], object]
 
@@ -47,12 +47,12 @@ class Soak:
         self._turns = 0
         self._start = self._last = time.monotonic()
 
-    def next_turn(self, rounds: int, calls: int) -> tuple[str, str]:
+    def next_turn(self) -> tuple[str, str]:
         """Which part has its turn, and the code for it."""
         self._turns += 1
         if self._spent["churn"] <= self._spent["lockstep"]:
-            return "churn", f"churn.turn({rounds})"
-        return "lockstep", f"soak.lockstep_turn({self._seed + self._turns}, {self._turns}, {calls})"
+            return "churn", "churn.turn(100)"
+        return "lockstep", f"soak.lockstep_turn({self._seed + self._turns}, {self._turns}, 2000)"
 
     def count(self, part: str, calls: int, spent: int, done: str) -> None:
         """Notes a turn; `spent` in any unit that is the same for all. `done` is for the line of progress."""
@@ -67,7 +67,7 @@ class Soak:
         return f"{sum(self.calls.values()):,} calls: {parts}; {time.monotonic() - self._start:.0f} s"
 
 
-def soak_host(calls: int, seed: int, say: Say) -> Counter[str]:
+def soak_host(calls: int, seed: int, say: Say) -> None:
     """On CPython: the C core, the pure engine and the model."""
     sys.path[:0] = [str(folder) for folder in (HERE, DEVICE, ROOT / "lib", ROOT / "host_tests" / "ccore")]
     soak = importlib.import_module("soak")
@@ -77,20 +77,18 @@ def soak_host(calls: int, seed: int, say: Say) -> Counter[str]:
         if calls >= 8 * times * len(soak.ENGINES):
             result.count("reuse", soak.reuse(soak.ENGINES, (slots - 1, 1), times), 0, "reuse")
     while sum(result.calls.values()) < calls:
-        part, code = result.next_turn(rounds=100, calls=2000)
+        part, code = result.next_turn()
         start = time.perf_counter_ns()
         result.count(part, eval(code, names), time.perf_counter_ns() - start, "on CPython")
     say(f"host: {result.summary()}")
-    return result.calls
 
 
-def soak_board(spec: BoardSpec, hours: float, seed: int, say: Say) -> Counter[str]:
+def soak_board(spec: BoardSpec, hours: float, seed: int, say: Say) -> None:
     """On the board: the native module, the pure engine and the model."""
     result = Soak(spec.name, seed, say)
     wanted, instructions = hours * 3600 * HERTZ, 0
     with emulate(spec, ROOT) as running, Board.open(running.port, timeout=TURN_SECONDS) as board:
-        extra = {f"lib/{name}": (DEVICE / name).read_bytes() for name in MODULES}
-        deployed = deploy(board, ROOT, extra={**extra, "lib/soak.py": (HERE / "soak.py").read_bytes()})
+        deployed = deploy(board, ROOT, extra={f"lib/{path.name}": path.read_bytes() for path in PROGRAM})
         if deployed.engine != "native":
             raise BoardError(f"{spec.name} runs the pure engine only: {deployed.module}")
         board.exec("import gc, soak, time\nchurn = soak.Churn(soak.sesstab.SessionTable)")
@@ -104,7 +102,7 @@ def soak_board(spec: BoardSpec, hours: float, seed: int, say: Say) -> Counter[st
 
         used = 0
         while instructions < wanted:
-            part, code = result.next_turn(rounds=100, calls=2000)
+            part, code = result.next_turn()
             if instructions > wanted / 2 and not used:
                 part, code = "reuse", f"soak.reuse((soak.sesstab.SessionTable,), (1, 1), {GENERATIONS})"
             calls, spent = turn(code)
@@ -116,7 +114,6 @@ def soak_board(spec: BoardSpec, hours: float, seed: int, say: Say) -> Counter[st
     say(f"{spec.name}: {worth}, {result.summary()}")
     if leaked > 64:
         raise BoardError(f"{spec.name}: {leaked} bytes more are in use than half way")
-    return result.calls
 
 
 def _used_memory(board: Board) -> int:
