@@ -526,7 +526,8 @@ static void add_session(void)
     CLAIM(IMPLIES(done, session(t, h) && IS_IN(after, number_of(t, h)) && sesstab_next(t, 0) == h));
     CLAIM(IMPLIES(done, t->number <= t->cache_size));
     REACH(done && same != NONE);
-    REACH(done && number == CAPACITY);
+    REACH(done && same == NONE && number == CAPACITY && t->cache_size == CAPACITY && !any_expired);
+    REACH(done && same == NONE && number == CAPACITY && t->cache_size == CAPACITY && t->number == 1);
     if (has_callbacks())
         return;
     CLAIM(done == (i != NONE && !was_in));
@@ -543,8 +544,6 @@ static void add_session(void)
             CLAIM(IMPLIES(went && stayed, before.place[j] < before.place[k] || has_expired(WAS(k), now)));
         }
     }
-    REACH(done && number == CAPACITY && t->cache_size == CAPACITY && !any_expired);
-    REACH(done && number == CAPACITY && t->number == 1 && t->cache_size == CAPACITY);
     /* No more go than must. */
     CLAIM(IMPLIES(done && number >= t->cache_size && !any_expired, t->number == t->cache_size));
 }
@@ -561,7 +560,7 @@ static void remove_session(void)
     CLAIM(done == (same != NONE));
     CLAIM(IMPLIES(done, !IS_IN(after, same)));
     REACH(done && same != i);
-    REACH(done && same == i);
+    REACH(done && same == i && after.is_free[i]);
     if (has_callbacks())
         return;
     claim_rest_is_kept(NONE, NONE);
@@ -569,7 +568,6 @@ static void remove_session(void)
         CLAIM(IMPLIES(IS_IN(before, k), IS_IN(after, k) == (k != same)));
     CLAIM(IMPLIES(done && WAS(same)->refs == 0, after.is_free[same])); /* and so wiped */
     CLAIM(IMPLIES(done && same == i && WAS(same)->refs == 0, !session(t, h)));
-    REACH(done && after.is_free[same]);
 }
 
 static void get_session(void)
@@ -588,11 +586,11 @@ static void get_session(void)
         REACH(id_len == 1);
         REACH(id_len == SESSTAB_ID_MAX);
     }
-    REACH(!h);
-    if (has_callbacks()) {
-        REACH(h && same == NONE);
+    REACH(h && same != NONE && before.place[same] == CAPACITY - 1);
+    REACH(!h && same != NONE && after.is_free[same]);
+    REACH(has_callbacks() ? h && same == NONE : !h);
+    if (has_callbacks())
         return;
-    }
     /* What is in the table, is found. */
     int may_look = same != NONE && !(t->config.mode & SESSTAB_CACHE_NO_INTERNAL_LOOKUP);
     int is_good = may_look && WAS(same)->refs < SESSTAB_REFS_MAX && WAS(same)->context == context;
@@ -604,8 +602,6 @@ static void get_session(void)
         CLAIM(IMPLIES(IS_IN(before, k), IS_IN(after, k) == (k != same || !has_died)));
     CLAIM(IMPLIES(has_died && WAS(same)->refs == 0, after.is_free[same]));
     claim_rest_is_kept(h ? same : NONE, h ? same : NONE);
-    REACH(has_died && !after.is_free[same]);
-    REACH(h && before.place[same] == CAPACITY - 1);
 }
 
 static void flush_sessions(void)
@@ -631,14 +627,13 @@ static void update_cache(void)
     int added = sesstab_update_cache(t, h, side);
     claim_order(&after);
     CLAIM(IMPLIES(i == NONE || was_in, !added));
-    REACH(added);
+    REACH(added && t->number == 0); /* expired at once */
     if (has_callbacks())
         return;
     uint32_t mode = t->config.mode;
     CLAIM(added == (i != NONE && !was_in && side <= SESSTAB_CACHE_BOTH && (mode & side) &&
                        !(mode & SESSTAB_CACHE_NO_INTERNAL_STORE)));
     claim_rest_is_kept(i, added ? i : NONE);
-    REACH(added && t->number == 0); /* expired at once */
 }
 
 #define PROOFS(call)                                                                                             \
@@ -732,6 +727,7 @@ void prove_settings(void)
     claim_order(&after);
     claim_rest_is_kept(NONE, NONE);
     claim_all_stay();
+    REACH(t->config.mode == MODES);
 }
 
 void prove_what_a_session_holds(void)
@@ -821,6 +817,32 @@ void prove_reset(void)
     claim_order(&after);
     CLAIM(t->number == 0 && t->free == 0);
     REACH(t->config.mode == MODES);
+}
+
+/* What the other proofs set out from comes about by calls: here it does, in four from a new table. */
+void prove_first_calls(void)
+{
+    make_header();
+    t->cache_size = CAPACITY;
+    t->config.timeout = nondet_u32();
+    __CPROVER_assume(t->config.timeout != SESSTAB_DEFAULT_TIMEOUT);
+    reset(t);
+    for (uint32_t k = 0; k < 4; k++) {
+        sesstab_handle_t h = nondet_u32();
+        now = nondet_u32();
+        switch (nondet_u8() % 3) {
+            case 0: sesstab_new_session(t, any_id(), 1, any_data(), DATA, nondet_u32(), nondet_u8()); break;
+            case 1: sesstab_add_session(t, h); break;
+            default: sesstab_free(t, h); break;
+        }
+    }
+    claim_order(&after);
+    REACH(t->number == CAPACITY);
+    REACH(after.is_free[0] && slot_at(t, 0)->generation == 2);
+    REACH(t->number == 1 && !after.is_free[0] && !after.is_free[1]);
+    REACH(CAPACITY == 1 || (t->number == 2 && get(t, get(t, t->end, NEXT), AFTER) == get(t, t->end, PREV)));
+    REACH(t->number == 1 && slot_at(t, 0)->refs == 0 && slot_at(t, 1)->refs == 1);
+    REACH(CAPACITY > 1 || t->cache_full == 1);
 }
 
 /* ---- From sesstab_init ---- */

@@ -92,6 +92,7 @@ PROOFS = {
         Proof("update_cache"),
         Proof("update_cache_with_callbacks"),
         Proof("reset"),
+        Proof("first_calls"),
         Proof("clear"),
         Proof("set_times"),
         Proof("settings"),
