@@ -123,7 +123,7 @@ class RP2040Board:
 
     @property
     def in_boot_loader(self) -> bool:
-        """True once a program has called machine.bootloader(): nothing runs until the reset button is pressed.
+        """True once a program called machine.bootloader(): nothing runs until the reset button is pressed.
 
         The boot loader's volume is not emulated.
         """
