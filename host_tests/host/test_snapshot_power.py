@@ -2,7 +2,9 @@
 
 What was written may have reached the disk in part, until fsync returns: any number of its bytes, with zeros
 or what was there before in place of the rest; a file may have lost its old contents, or not yet. All files
-that there can be are made, and restored from. Boards: host_tests/device/test_snapshot_power.py.
+that there can be are made, and restored from.
+
+And on an emulated board's littlefs at every byte, where host_tests/device/test_snapshot_power.py takes some.
 """
 
 from __future__ import annotations
@@ -16,9 +18,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sesstab_tools.boards import find_board
+from sesstab_tools.deploy import deploy
+from sesstab_tools.emulators import emulate
+from sesstab_tools.repl import Board
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "host_tests" / "device"))
+DEVICE = ROOT / "host_tests" / "device"
+sys.path.insert(0, str(DEVICE))
 
 snapshot = importlib.import_module("sesstab.snapshot")
 support = importlib.import_module("support")
@@ -168,3 +175,17 @@ def test_without_fsync_a_save_could_be_lost(tmp_path: Path, log: list[tuple[str,
         for begun, contents in moments(before, log)
         if begun == len(log)
     )
+
+
+@pytest.mark.slow
+def test_power_fails_at_any_byte_of_a_boards_littlefs() -> None:
+    cut = "cut_at_every_byte(os.VfsLfs2, 30, None, ((b'older',), IDS[:3], IDS[3:7]), 1)"
+    with (
+        emulate(find_board("QEMU_MPS2_AN385", ROOT), ROOT) as running,
+        Board.open(running.port, timeout=600) as board,
+    ):
+        deploy(board, ROOT, extra={"lib/support.py": (DEVICE / "support.py").read_bytes()})
+        board.exec((DEVICE / "test_snapshot_power.py").read_bytes())
+        old, new = board.eval(cut)  # type: ignore[misc]
+    assert old > 1000
+    assert new > 0
