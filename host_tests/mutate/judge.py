@@ -2,8 +2,8 @@
 
 First the device tests on CPython: with the pure engine for a mutant of lib/, with the native one for a mutant
 of the core, which is compiled with gcc -O0 for that. What survives is judged again: mutants of lib/ on
-MicroPython, where allocations can be seen; those of the core by the fuzzers' corpus under sanitizers, unless
-gcc -O2 makes the same code of them as of the original.
+MicroPython, where allocations can be seen; those of the core by the host's tests of it and by the fuzzers'
+corpus under sanitizers, unless gcc -O2 makes the same code of them as of the original.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from argued import EQUIVALENT, INVALID, SURVIVED
-from child import LIB, SECONDS, DeviceTests
+from child import LIB, SECONDS, CoreTests, DeviceTests
 from mutants import ROOT, Mutant
 from sesstab_tools.virtual import find_micropython
 
@@ -33,6 +33,7 @@ class Judge:
     def __init__(self, scratch: Path) -> None:
         self.scratch = scratch
         self.tests = DeviceTests(scratch)
+        self.core_tests = CoreTests(scratch)
         self.objects = {source: self._compile(source, source) for source in SOURCES}
         for engine, library in (("pure", None), ("native", self._library(self.objects))):
             found = self.tests.run(engine, library)
@@ -74,10 +75,13 @@ class Judge:
             compiled = self._compile(source, mutant.path)
         except subprocess.CalledProcessError:
             return INVALID
-        verdict = self.tests.run("native", self._library({**self.objects, mutant.path: compiled}))
-        if verdict != SURVIVED:
-            return verdict
-        return EQUIVALENT if self._is_same_code(source, mutant.path) else self._by_corpus(mutant)
+        library = self._library({**self.objects, mutant.path: compiled})
+        verdict = self.tests.run("native", library)
+        if verdict == SURVIVED and self._is_same_code(source, mutant.path):
+            return EQUIVALENT
+        if verdict == SURVIVED:
+            verdict = self.core_tests.run(library)
+        return self._by_corpus(mutant) if verdict == SURVIVED else verdict
 
     def _compile(self, source: Path, original: Path, level: str = "-O0") -> Path:
         out = self.scratch / f"{source.stem}{level}.o"
