@@ -42,7 +42,7 @@ TIMEOUT = 0.6  # seconds for a step of an operation
 RECOVERY_TIME = 4.0
 LATE = 1.0  # seconds that a busy computer may be late
 LARGEST = 3000  # bytes of a file
-STEPS = 8  # of a put(), besides those for each kilobyte
+STEPS = 10  # of a put(), besides those for each kilobyte
 
 
 class Wrong(AssertionError):
