@@ -172,6 +172,7 @@ def test_size_of_grows_with_every_argument():
     assert size_of(10, 12) > size_of(10, 2)
     assert size_of(10, 2, 150) > size_of(10, 2, 50)
     assert size_of(10) == size_of(10, 2) == size_of(10, 2, default_data_size())
+    assert size_of(1000) == size_of(1000, 2, default_data_size())
 
 
 def test_size_of_is_what_a_table_takes():

@@ -166,6 +166,17 @@ def test_every_255th_handshake_removes_expired_sessions():
     assert table.sess_number() == 0
 
 
+def test_clients_tables_clear_themselves_too():
+    for mode in (SESS_CACHE_CLIENT, SESS_CACHE_CLIENT | SESS_CACHE_NO_AUTO_CLEAR):
+        table, clock = make(timeout=10, mode=mode)
+        put(table, b"old")
+        clock.time += 11
+        h = table.new_session(b"new", b"")
+        for _ in range(255):
+            table.update_cache(h, SESS_CACHE_CLIENT)
+        assert table.sess_number() == (1 if mode == SESS_CACHE_CLIENT else 2)
+
+
 def test_no_auto_clear_leaves_expired_sessions():
     table, clock = make(timeout=10, mode=SESS_CACHE_SERVER | SESS_CACHE_NO_AUTO_CLEAR)
     put(table, b"old")
