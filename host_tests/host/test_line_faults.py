@@ -64,6 +64,7 @@ def test_faults_are_where_the_seed_puts_them_however_bytes_come() -> None:
 
 
 def test_without_faults_all_is_right(harness: Any) -> None:
+    harness.wait_for(soak.CALM_TIMEOUT)
     for _ in range(60):
         harness.operate()
     assert {name.split()[1] for name in harness.results} == {"right"}

@@ -39,8 +39,10 @@ NAMES = ("a", "b.bin", "lib/c.py")
 GAP = 4000  # bytes between two faults
 DEPLOY_GAP = 150_000  # it sends about so many
 TIMEOUT = 0.6  # seconds for a step of an operation
+CALM_TIMEOUT = 20.0  # without faults: nothing but a busy computer takes time
 RECOVERY_TIME = 4.0
-LATE = 1.0  # seconds that a busy computer may be late
+RESET_TIME = 5.0  # which is on top: the button starts a new interpreter
+LATE = 2.0  # seconds that a busy computer may be late
 LARGEST = 3000  # bytes of a file
 STEPS = 10  # of a put(), besides those for each kilobyte
 
@@ -60,8 +62,13 @@ class Harness:
         (virtual.files / "lib").mkdir()
         for name, data in self.contents.items():
             (virtual.files / name).write_bytes(data)
-        self.board = Board.open(str(line.port), timeout=TIMEOUT, press_reset=virtual.reset)
-        self.files = Files(self.board, TIMEOUT)
+        self.board = Board.open(str(line.port), press_reset=virtual.reset)
+        self.wait_for(TIMEOUT)
+
+    def wait_for(self, seconds: float) -> None:
+        """For each step of an operation."""
+        self.board.timeout = seconds
+        self.files = Files(self.board, seconds)
 
     def operate(self) -> None:
         """One operation, chosen at random, on time; and the board brought back when it failed."""
@@ -69,7 +76,7 @@ class Harness:
         operation: Callable[[], str] = self.random.choices(kinds, (3, 2, 4, 3, 1))[0]
         name = operation.__name__
         try:
-            with self.on_time(name, (STEPS + LARGEST // 1000) * TIMEOUT):
+            with self.on_time(name, (STEPS + LARGEST // 1000) * self.board.timeout):
                 name += " " + operation()
         except BoardError as error:
             name += " raised " + type(error).__name__
@@ -81,13 +88,13 @@ class Harness:
 
     def exec(self) -> str:
         text = "".join(self.random.choices("abcdefghijklm", k=self.random.randrange(300)))
-        with self.on_time("exec", TIMEOUT):
+        with self.on_time("exec", self.board.timeout):
             output = self.board.exec(f"print({text!r})")
         return "right" if output.strip() == text.encode() else "wrong, unseen"
 
     def eval(self) -> str:
         number = self.random.randrange(1 << 60)
-        with self.on_time("eval", TIMEOUT):
+        with self.on_time("eval", self.board.timeout):
             value = self.board.eval(f"{number} + 1")
         return "right" if value == number + 1 else "wrong, unseen"
 
@@ -143,7 +150,7 @@ class Harness:
         """While there are faults it may take more than one attempt."""
         for _ in range(20):
             try:
-                with self.on_time("recover", RECOVERY_TIME):
+                with self.on_time("recover", RECOVERY_TIME + RESET_TIME):
                     return self.board.recover(RECOVERY_TIME)
             except BoardError as error:
                 self.results["recover raised " + type(error).__name__] += 1
@@ -152,12 +159,14 @@ class Harness:
     def settle(self) -> None:
         """The faults stop: everything works, at the first attempt."""
         self.line.faulty = False
-        with self.on_time("recover", RECOVERY_TIME):
-            self.board.recover(RECOVERY_TIME)
+        self.wait_for(CALM_TIMEOUT)
+        with self.on_time("recover", CALM_TIMEOUT):
+            self.board.recover(CALM_TIMEOUT)
         for operation in (self.exec, self.eval, self.put, self.get, self.sums):
             if operation() != "right":
                 raise Wrong(f"{operation.__name__} without faults is not right")
         self.look("the faults had stopped")
+        self.wait_for(TIMEOUT)
         self.line.faulty = True
 
 
@@ -201,7 +210,8 @@ def soak_deployments(count: int, seed: int, say: Callable[[str], object]) -> Cou
                 failed = type(error).__name__
             results[f"deploy raised {failed}" if failed else "deploy right"] += 1
             line.faulty = False
-            board.recover(RECOVERY_TIME)
+            board.timeout = CALM_TIMEOUT
+            board.recover()
             if failed:
                 deploy(board, ROOT, native=False)
             states = verify(board, ROOT, native=False)
