@@ -1,30 +1,33 @@
 /*
  * What the model checker CBMC shows of the session table: any state that is in order, any one call with any
  * arguments at any time, and the state is in order again, with the promises of sesstab.h kept. Since a new table is
- * in order (prove_init), that holds after every sequence of calls, of whatever length. CBMC checks every access
- * to memory on the way, and every conversion that could lose something, a reference count's among them.
+ * in order (prove_init, prove_reset), that holds after every sequence of calls, of whatever length. CBMC checks
+ * every access to memory on the way, and every cast that could lose something.
  *
  * In order means: the ring is a permutation of the sessions in the table, the free list one of the free slots, each
  * session is in its bucket's chain once, no two have the same id, a free slot holds nothing but its generation, and
- * no session's times are outside the bounds `newest` and `soonest`. Each proof is a function called prove_*; run.py
- * runs them.
+ * no session's times are outside the bounds `newest` and `soonest`. Beyond that, each proof, a function called
+ * prove_*, claims what its call does, and claim_rest_is_kept() what none does. run.py runs them.
  *
- * The table has CAPACITY + SPARE slots of DATA bytes; contents, ids (32 bytes), times and counters are arbitrary.
- * Two functions of the core are replaced (run.py does it), but not in the proofs of sesstab_init:
+ * The table has CAPACITY + SPARE slots for DATA bytes; contents, ids (32 bytes), times and counters are arbitrary.
+ * Two functions of the core are replaced (run.py does it), but not in prove_init and prove_init_layout:
  *
  *     bucket_of        any function of the id: what is shown does not hang on how well the hash spreads
  *     slot_at          slots are separate objects, so that leaving one is seen
  *
  * prove_init_layout() shows that the real ones stay within the table's memory.
  *
- * A callback may make any calls. So a proof _with_callbacks claims that the state is in order when one begins, and
- * goes on from any state in order, since that is what calls leave; during on_remove, from any that the calls allowed
- * then can leave, which prove_during_on_remove() shows. What is assumed of callbacks: they return, and make fewer
- * than 2^14 sessions meanwhile (then a handle could be reused). The clock may say anything, but stands still
- * between callbacks.
+ * A callback, or the clock, may make any calls. So a proof _with_callbacks claims that the state is in order when one
+ * begins, and goes on from any state in order, since that is what calls leave; during on_remove, from any that the
+ * calls allowed then can leave, which prove_during_on_remove() shows. What is assumed: callbacks return, stay the
+ * same, and make fewer than 2^14 sessions meanwhile (then a handle could be reused); the clock stands still between
+ * them.
  *
- * REACH() is the opposite of a claim: CBMC has to find a way there. A proof whose assumptions nothing fulfils
- * would show everything; its REACHes fail.
+ * REACH() is the opposite of a claim: CBMC has to find a way there. A proof whose assumptions nothing fulfils would
+ * show everything; its REACHes fail.
+ *
+ * Not covered: 16-bit links (more than 255 slots), ids that a caller has at odd addresses but for new_session, data of
+ * more than DATA bytes, whose copy takes words; the fuzzers and sanitizers see those.
  */
 #include "sesstab.h"
 #undef __GNUC__ /* inline assembler means nothing here */

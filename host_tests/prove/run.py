@@ -4,10 +4,10 @@
     python host_tests/prove/run.py free get_session     these
     python host_tests/prove/run.py --quick              of a smaller table
 
-prove.c says what is shown, and of which tables. A proof passes when CBMC shows every claim in it, every check
-of the core's accesses to memory and of its conversions, and that loops end as soon as is said here; and when
-it finds a way to every situation that the proof must cover (REACH). Exit status 1 when one does not, or takes
-longer than it may.
+prove.c says what is shown, and of which tables; snapshot.c, of snapshots. A proof passes when CBMC shows
+every claim in it, every check of the core's accesses to memory and of its conversions, and that loops end as
+soon as is said here; and when it finds a way to every situation that the proof must cover (REACH). Exit
+status 1 when one does not, or takes longer than it may.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ SECONDS = 600  # of CPU time, for one proof
 JOBS = 2
 
 REACH = "reach: "  # prove.c's REACH says
-STAND_INS = {"bucket_of": "any_bucket_of", "slot_at": "separate_slot_at"}
 CHECKS = [
     "--bounds-check", "--pointer-check", "--pointer-overflow-check", "--pointer-primitive-check",
     "--div-by-zero-check", "--signed-overflow-check", "--undefined-shift-check", "--unwinding-assertions",
@@ -60,23 +59,40 @@ FULL, QUICK = Size(2, 1), Size(1, 1)
 
 
 @dataclass(frozen=True)
-class Proof:
-    """A function prove_NAME of prove.c. `whole`: of the core as it is, without stand-ins."""
+class Program:
+    """What CBMC reads: a source of this folder, and which functions of the core others stand in for there."""
 
     name: str
-    whole: bool = False
+    source: str
+    stand_ins: dict[str, str]
 
     def options(self, size: Size) -> list[str]:
-        if self.whole:  # sesstab_init keeps of a number what fits, and its loops are as long as the table
+        if self == WHOLE:  # sesstab_init keeps of a number what fits, and its loops are as long as the table
             return [*CHECKS, "--unwind", "100", "--max-field-sensitivity-array-size", "1000"]
+        if self == SNAPSHOT:  # its numbers are cut into bytes
+            return [*CHECKS, "--unwind", "41", "--unwindset", SNAPSHOT_LOOPS]
         return [*CHECKS, "--conversion-check", "--unwind", "34", "--unwindset", size.loops()]
+
+
+PARTS = Program("parts", "prove.c", {"bucket_of": "any_bucket_of", "slot_at": "separate_slot_at"})
+WHOLE = Program("whole", "prove.c", {})
+SNAPSHOT = Program("snapshot", "snapshot.c", {"crc_of": "any_crc_of"})
+SNAPSHOT_LOOPS = "check.0:6,sesstab_load.0:6,sesstab_load.1:6,get.0:5,width_of.0:5"
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A function prove_NAME of that program's source."""
+
+    name: str
+    program: Program = PARTS
 
 
 PROOFS = {
     proof.name: proof
     for proof in (
-        Proof("init", whole=True),
-        Proof("init_layout", whole=True),
+        Proof("init", WHOLE),
+        Proof("init_layout", WHOLE),
         Proof("new_session"),
         Proof("up_ref"),
         Proof("free"),
@@ -99,6 +115,7 @@ PROOFS = {
         Proof("what_a_session_holds"),
         Proof("next"),
         Proof("during_on_remove"),
+        Proof("load", SNAPSHOT),
     )
 }
 
@@ -130,36 +147,36 @@ def tool(name: str) -> Path:
 def run(*command: object, seconds: int = SECONDS) -> tuple[int, str, float, int]:
     """Its exit status, what it says, the seconds of CPU time it took, and the most memory, in MB."""
 
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-
     with tempfile.TemporaryFile("w+", errors="replace") as said:
         words = [str(word) for word in command]
-        child = subprocess.Popen(words, stdout=said, stderr=subprocess.STDOUT, preexec_fn=limit)
+        child = subprocess.Popen(words, stdout=said, stderr=subprocess.STDOUT)
+        resource.prlimit(child.pid, resource.RLIMIT_CPU, (seconds, seconds))
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
         said.seek(0)
         return child.returncode, said.read(), usage.ru_utime + usage.ru_stime, usage.ru_maxrss // 1024
 
 
-def compile_proofs(folder: Path, whole: bool, size: Size, core: Path = CORE) -> Path:
-    """prove.c with this core, as CBMC reads it."""
-    program = folder / f"{'whole' if whole else 'parts'}-{size.capacity}-{size.spare}"
+def compile_proofs(program: Program, size: Size, folder: Path = BUILD, core: Path = CORE) -> Path:
+    """The program with this core, as CBMC reads it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    out = folder / f"{program.name}-{size.capacity}-{size.spare}"
     sizes = [f"-DCAPACITY={size.capacity}", f"-DSPARE={size.spare}"]
-    commands = [[tool("goto-cc"), "-std=gnu99", *sizes, f"-I{core}", "-o", program, HERE / "prove.c"]]
-    if not whole:
-        replaced = [word for pair in STAND_INS.items() for word in ("--replace-calls", ":".join(pair))]
-        commands.append([tool("goto-instrument"), *replaced, program, program])
+    commands = [[tool("goto-cc"), "-std=gnu99", *sizes, f"-I{core}", "-o", out, HERE / program.source]]
+    if program.stand_ins:
+        replaced = [f"{name}:{other}" for name, other in program.stand_ins.items()]
+        options = [word for pair in replaced for word in ("--replace-calls", pair)]
+        commands.append([tool("goto-instrument"), *options, out, out])
     for command in commands:
         status, said, _, _ = run(*command)
         if status != 0:
             raise Failure(f"{Path(str(command[0])).name} does not take the core:\n{said[-2000:]}")
-    return program
+    return out
 
 
-def prove(proof: Proof, program: Path, size: Size, seconds: int = SECONDS) -> Report:
-    function = f"prove_{proof.name}"
-    command = [tool("cbmc"), program, "--function", function, *proof.options(size)]
+def prove(proof: Proof, size: Size, compiled: Path, seconds: int = SECONDS) -> Report:
+    options = proof.program.options(size)
+    command = [tool("cbmc"), compiled, "--function", f"prove_{proof.name}", *options]
     status, said, taken, megabytes = run(*command, seconds=seconds)
     if status in (-signal.SIGXCPU, -signal.SIGKILL):
         raise Failure(f"not done after {taken:.0f} s of CPU time, {megabytes} MB")
@@ -195,23 +212,24 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     chosen = arguments()
     subprocess.run([ROOT / SETUP], check=True)
-    BUILD.mkdir(parents=True, exist_ok=True)
+    proofs = [PROOFS[name] for name in chosen.proofs]
     try:
-        programs = {whole: compile_proofs(BUILD, whole, chosen.size) for whole in (False, True)}
+        used = {proof.program.name: proof.program for proof in proofs}
+        compiled = {name: compile_proofs(program, chosen.size) for name, program in used.items()}
     except Failure as failure:
         sys.exit(str(failure))
 
-    def work(name: str) -> bool:
+    def work(proof: Proof) -> bool:
         try:
-            said = str(prove(PROOFS[name], programs[PROOFS[name].whole], chosen.size))
+            said = str(prove(proof, chosen.size, compiled[proof.program.name]))
         except Failure as failure:
-            print(f"{name}: FAILED\n{failure}", flush=True)
+            print(f"{proof.name}: FAILED\n{failure}", flush=True)
             return False
-        print(f"{name}: {said}", flush=True)
+        print(f"{proof.name}: {said}", flush=True)
         return True
 
     with ThreadPoolExecutor(JOBS) as pool:
-        return 0 if all(list(pool.map(work, chosen.proofs))) else 1
+        return 0 if all(list(pool.map(work, proofs))) else 1
 
 
 if __name__ == "__main__":
