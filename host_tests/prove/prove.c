@@ -229,6 +229,15 @@ static int slots_are_right(view_t *v)
     return 1;
 }
 
+/* The slot that a handle names, if that has its session. */
+static uint32_t live_slot(sesstab_handle_t h)
+{
+    uint32_t i = h & t->slot_mask;
+    if (i >= SLOTS || h >> t->slot_bits != slot_at(t, i)->generation)
+        return NONE;
+    return slot_at(t, i)->refs || prev[i] != i || i == t->leaving ? i : NONE;
+}
+
 static int settings_are_right(void)
 {
     return t->cache_size >= 1 && t->cache_size <= t->config.capacity && t->leaving <= t->end && t->busy <= 1 &&
@@ -352,14 +361,14 @@ static uint32_t seconds(void *arg)
 static void on_remove(void *arg, sesstab_handle_t h)
 {
     (void)arg;
-    CLAIM(session(t, h) != NULL && t->busy);
+    CLAIM(live_slot(h) != NONE && t->busy);
     any_calls();
 }
 
 static int on_new(void *arg, sesstab_handle_t h)
 {
     (void)arg;
-    CLAIM(session(t, h) != NULL && !t->busy);
+    CLAIM(live_slot(h) != NONE && !t->busy);
     any_calls();
     return nondet_u8() & 1;
 }
@@ -428,12 +437,6 @@ static const uint8_t *any_data(void)
     for (size_t k = 0; k < sizeof data_bytes; k++)
         data_bytes[k] = nondet_u8();
     return data_bytes;
-}
-
-/* The slot that a handle names, if that has a session. */
-static uint32_t live_slot(sesstab_handle_t h)
-{
-    return session(t, h) ? number_of(t, h) : NONE;
 }
 
 /* The slot in the table that had this id, if any had. */
@@ -507,7 +510,7 @@ void prove_free(void)
     CLAIM(IMPLIES(i != NONE, slot_at(t, i)->refs == WAS(i)->refs - done));
     if (done && WAS(i)->refs == 1 && !IS_IN(before, i)) {
         CLAIM(after.is_free[i] && is_wiped(slot_at(t, i)));
-        CLAIM(!session(t, h)); /* the handle is stale */
+        CLAIM(live_slot(h) == NONE); /* the handle is stale */
     }
     REACH(done && after.is_free[i]);
     REACH(done && IS_IN(before, i));
@@ -526,7 +529,7 @@ static void add_session(void)
     int done = sesstab_add_session(t, h);
     claim_order(&after);
     CLAIM(IMPLIES(i == NONE || was_in, !done));
-    CLAIM(IMPLIES(done, session(t, h) && IS_IN(after, number_of(t, h)) && sesstab_next(t, 0) == h));
+    CLAIM(IMPLIES(done, live_slot(h) != NONE && IS_IN(after, number_of(t, h)) && sesstab_next(t, 0) == h));
     CLAIM(IMPLIES(done, t->number <= t->cache_size));
     REACH(done && same != NONE);
     REACH(done && same == NONE && number == CAPACITY && t->cache_size == CAPACITY && !any_expired);
@@ -570,7 +573,7 @@ static void remove_session(void)
     for (uint32_t k = 0; k < SLOTS; k++)
         CLAIM(IMPLIES(IS_IN(before, k), IS_IN(after, k) == (k != same)));
     CLAIM(IMPLIES(done && WAS(same)->refs == 0, after.is_free[same])); /* and so wiped */
-    CLAIM(IMPLIES(done && same == i && WAS(same)->refs == 0, !session(t, h)));
+    CLAIM(IMPLIES(done && same == i && WAS(same)->refs == 0, live_slot(h) == NONE));
 }
 
 static void get_session(void)
@@ -583,7 +586,7 @@ static void get_session(void)
     claim_order(&after);
     if (h) {
         const slot_t *s = session(t, h);
-        CLAIM(s && s->refs && s->context == context && has_id(s, id, id_len));
+        CLAIM(s && live_slot(h) != NONE && s->refs && s->context == context && has_id(s, id, id_len));
         CLAIM(!has_expired(s, now));
         CLAIM(IMPLIES(has_callbacks(), !IS_IN(after, number_of(t, h)) || sesstab_next(t, 0) == h));
         REACH(id_len == 1);
@@ -675,12 +678,12 @@ void prove_clear(void)
 {
     any_table(0);
     sesstab_handle_t h = nondet_u32();
-    int was_live = session(t, h) != NULL;
+    int was_live = live_slot(h) != NONE;
     sesstab_clear(t);
     claim_order(&after);
     for (uint32_t i = 0; i < SLOTS; i++)
         CLAIM(after.is_free[i] && slot_at(t, i)->generation == WAS(i)->generation);
-    CLAIM(t->number == 0 && !session(t, h));
+    CLAIM(t->number == 0 && live_slot(h) == NONE);
     REACH(was_live);
 }
 
@@ -765,7 +768,7 @@ void prove_next(void)
             CLAIM(h == 0);
             break;
         }
-        CLAIM(session(t, h) && before.place[number_of(t, h)] == place);
+        CLAIM(live_slot(h) != NONE && before.place[number_of(t, h)] == place);
         REACH(place == CAPACITY - 1);
         h = sesstab_next(t, h);
     }

@@ -70,14 +70,14 @@ class Program:
         if self == WHOLE:  # sesstab_init keeps of a number what fits, and its loops are as long as the table
             return [*CHECKS, "--unwind", "100", "--max-field-sensitivity-array-size", "1000"]
         if self == SNAPSHOT:  # its numbers are cut into bytes
-            return [*CHECKS, "--unwind", "41", "--unwindset", SNAPSHOT_LOOPS]
+            return [*CHECKS, "--unwind", "27", "--unwindset", SNAPSHOT_LOOPS]
         return [*CHECKS, "--conversion-check", "--unwind", "34", "--unwindset", size.loops()]
 
 
 PARTS = Program("parts", "prove.c", {"bucket_of": "any_bucket_of", "slot_at": "separate_slot_at"})
 WHOLE = Program("whole", "prove.c", {})
 SNAPSHOT = Program("snapshot", "snapshot.c", {"crc_of": "any_crc_of"})
-SNAPSHOT_LOOPS = "check.0:6,sesstab_load.0:6,sesstab_load.1:6,get.0:5,width_of.0:5"
+SNAPSHOT_LOOPS = "check.0:4,sesstab_load.0:4,sesstab_load.1:4,get.0:5,width_of.0:5"
 
 
 @dataclass(frozen=True)
