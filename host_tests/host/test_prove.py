@@ -56,7 +56,7 @@ BUGS = {
         "up_ref", "    if (!s || s->refs == SESSTAB_REFS_MAX)", "    if (!s)", "done == (i != NONE"
     ),
     "references go below zero": (
-        "free", " || !s->refs)\n        return 0;\n    uint32_t", ")\n        return 0;\n    uint32_t",
+        "free", " || !s->refs)\n        return 0;\n    uint32_t i", ")\n        return 0;\n    uint32_t i",
         "done == (i != NONE",
     ),
     "stale handles are good": (
