@@ -2,7 +2,6 @@
 # hole, which grows by a block at a time until the table fits. CPython's heap cannot be filled so.
 
 import gc
-import sys
 
 import sesstab
 from support import order, put
@@ -91,7 +90,7 @@ def test_each_allocation_of_the_constructor_may_fail():
         return
     blocks = sesstab.SessionTable.size_of(1, 1, 1) // 32
     used = []
-    for _ in range(2 if sys.platform == "linux" else 1):  # an emulated board takes its time
+    for _ in range(2):
         failed = run()
         assert failed > blocks // 2, (failed, blocks)
         gc.collect()

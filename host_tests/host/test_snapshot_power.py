@@ -4,7 +4,7 @@ What was written may have reached the disk in part, until fsync returns: any num
 or what was there before in place of the rest; a file may have lost its old contents, or not yet. All files
 that there can be are made, and restored from.
 
-And on an emulated board's littlefs at every byte, where host_tests/device/test_snapshot_power.py takes some.
+And on boards' file systems at every byte, where host_tests/device/test_snapshot_power.py takes some.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sesstab_tools.boards import find_board
 from sesstab_tools.deploy import deploy
-from sesstab_tools.emulators import emulate
+from sesstab_tools.emulators import start
 from sesstab_tools.repl import Board
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -178,14 +177,24 @@ def test_without_fsync_a_save_could_be_lost(tmp_path: Path, log: list[tuple[str,
 
 
 @pytest.mark.slow
-def test_power_fails_at_any_byte_of_a_boards_littlefs() -> None:
-    cut = "cut_at_every_byte(os.VfsLfs2, 30, None, ((b'older',), IDS[:3], IDS[3:7]), 1)"
+@pytest.mark.parametrize(
+    ("board", "kind", "key"),
+    [
+        ("QEMU_MPS2_AN385", "VfsLfs2, 30", None),
+        ("unix-c", "VfsLfs2, 30", bytes(16)),
+        ("unix-c", "VfsFat, 50", None),
+        ("unix-c", "VfsFat, 50", bytes(16)),
+    ],
+    ids=["littlefs on an emulated board", "littlefs encrypted", "FAT", "FAT encrypted"],
+)
+def test_power_fails_at_any_byte_of_a_boards_file_system(board: str, kind: str, key: bytes | None) -> None:
     with (
-        emulate(find_board("QEMU_MPS2_AN385", ROOT), ROOT) as running,
-        Board.open(running.port, timeout=600) as board,
+        start(board, ROOT) as running,
+        Board.open(running.port, timeout=600) as client,
     ):
-        deploy(board, ROOT, extra={"lib/support.py": (DEVICE / "support.py").read_bytes()})
-        board.exec((DEVICE / "test_snapshot_power.py").read_bytes())
-        old, new = board.eval(cut)  # type: ignore[misc]
-    assert old > 1000
+        deploy(client, ROOT, extra={"lib/support.py": (DEVICE / "support.py").read_bytes()})
+        client.exec((DEVICE / "test_snapshot_power.py").read_bytes())
+        cut = f"cut_at_every_byte(os.{kind}, {key}, ((b'older',), IDS[:3], IDS[3:7]), 1)"
+        old, new = client.eval(cut)  # type: ignore[misc]
+    assert old > 500
     assert new > 0
