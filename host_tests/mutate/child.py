@@ -34,7 +34,7 @@ del sys.path[: len(_PATHS)]
 LIB = ROOT / "lib"
 SECONDS = 600
 CORE_TESTS = [ROOT / "host_tests" / "host" / name for name in ("test_core_table.py", "test_snapshot_core.py")]
-SLOW = ("asan", "compiles", "sanitizers", "spread", "65535")  # these compile the core anew, or take seconds
+SLOW = ("asan", "compiles", "sanitizers", "wide", "65535")  # these compile the core anew, or take seconds
 MEMORY = 4 << 30
 
 
