@@ -66,18 +66,17 @@ fuzz: setup-test ## fuzz all that reads bytes, and the core against its model, f
 
 prove: venv ## the table's promises, shown by the model checker CBMC
 	@tools/setup/cbmc.sh
-	$(PY) host_tests/prove/run.py
+	$(PY) host_tests/prove/run.py $(PROVE)
 
-coverage: setup-test ## every line and branch of lib/ and firmware/core is run by tests, or this fails
+coverage: setup-test ## lines and branches that tests run: all of lib/sesstab and firmware/core, or this fails
 	$(PY) host_tests/cover/run.py
 
-mutate: setup-test ## change the code in thousands of places; a change that no test sees and nobody explained fails
-	$(PY) host_tests/mutate/run.py
+mutate: setup-test ## mutation testing of both; a change that no test notices and nobody argued for fails
+	$(PY) host_tests/mutate/run.py --jobs $(JOBS) $(MUTATE)
 
-HOURS ?= 1
-soak: venv ## both engines and their model for HOURS (1) of an emulated board (QEMU_MPS2_AN385)
-	@tools/setup/board.sh $(or $(BOARD),QEMU_MPS2_AN385)
-	$(PY) host_tests/soak/run.py --hours $(HOURS) --board $(or $(BOARD),QEMU_MPS2_AN385)
+soak: setup-test ## an hour of an emulated board, both engines and their model; thousands of faults of a serial line
+	$(PY) host_tests/soak/run.py $(SOAK)
+	$(PY) host_tests/soak/line.py $(LINE)
 
 lint: venv ## put code into shape
 	.venv/bin/ruff check --fix
