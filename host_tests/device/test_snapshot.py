@@ -247,6 +247,15 @@ def test_elapsed_makes_sessions_older():
     assert fresh.load(table.dump(), elapsed=True) == 0
 
 
+def test_the_longest_timeout_ends_before_the_longest_sleep():
+    table, _ = make(timeout=2**32 - 2)
+    put(table, b"id")
+    for elapsed, loaded in ((2**32 - 1, 0), (2**70, 0), (-1, 0), (2**32 - 2, 1)):
+        fresh, clock = make()
+        clock.time = 2**32 - 1
+        assert fresh.load(table.dump(), elapsed) == loaded
+
+
 def test_a_session_expires_when_it_would_have():
     for start in (1, 2, 30, 59, 60, 61, 62, 5000):
         table, clock = make(timeout=100)
@@ -337,6 +346,16 @@ def test_what_the_table_has_stays():
     assert data_of(fresh, fresh.get_session(b"b")) == b"newer"
     assert fresh.load(table.dump()) == 0
     assert sorted(order(fresh)) == [b"a", b"b", b"c", b"x"]
+
+
+def test_what_the_table_has_stays_whatever_the_length_of_its_id():
+    for size in (1, 31, 32):
+        table, clock = make()
+        put(table, b"i" * size, b"snapshot")
+        fresh, _ = other(table, clock)
+        put(fresh, b"i" * size, b"newer")
+        assert fresh.load(table.dump()) == 0
+        assert data_of(fresh, fresh.next_session()) == b"newer"
 
 
 def test_a_full_table_loads_nothing():
