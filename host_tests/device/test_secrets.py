@@ -1,5 +1,7 @@
 # A session that is gone is overwritten: its secret is nowhere in the memory that the table has.
 
+import sesstab.format
+import sesstab.pure
 from support import data_of, make, memory_of, put
 
 SECRET = bytes([171, 205, 18, 52, 86, 120, 154, 188, 222, 240]) * 5
@@ -165,3 +167,21 @@ def test_a_shorter_session_in_the_same_slot():
     assert table.session_data(h, buf) == 1
     assert buf == b"d" + bytes(49)
     assert_is_gone(table)
+
+
+def test_what_a_snapshot_is_made_in():
+    made = []
+
+    def remembered(size):
+        made.append(bytearray(size))
+        return made[-1]
+
+    table = sesstab.pure.SessionTable(4)
+    put_secret(table)
+    sesstab.format.bytearray = remembered  # before the built-in one
+    try:
+        snapshot = table.dump()
+    finally:
+        del sesstab.format.bytearray
+    assert snapshot.find(SECRET) > 0
+    assert made == [bytes(len(snapshot))]

@@ -498,6 +498,7 @@ def test_memory_that_was_never_written_is_refused():
 def test_other_magic_is_refused():
     assert_refused(sealed(b"sesF\1\0\0\0"))
     assert_refused(sealed(b""))
+    assert_refused(sealed(b"sesT"))
     assert_refused(sealed(b"sesT\1\0\0"))
 
 
@@ -512,7 +513,7 @@ def test_unknown_versions_are_refused():
 
 def test_wrong_counts_are_refused():
     record = EXAMPLE[8:]
-    for count in (0, 2, 3, 255, 256, 65535):
+    for count in (0, 2, 3, 255, 256, 257, 65535):
         assert_refused(sealed(b"sesT\1\0" + struct.pack("<H", count) + record))
     assert_refused(sealed(b"sesT\1\0\1\0"))
     assert_refused(sealed(b"sesT\1\0\1\0" + record + b"\0"))
@@ -540,8 +541,17 @@ def test_whatever_dump_would_not_write_is_refused():
         session(0, 1, b"\5", b"\5", b""),
         session(0, 1, b"\5", b"\5", b"ix"),
         session(0, 1, b"", b"", b""),
+        session(0, 4, b"", b"", b""),
     ):
         assert_refused(wrong)
+
+
+def test_a_session_that_begins_too_early_is_refused():
+    """What comes before it is counted as a session, too, but is none, whatever is seen in it."""
+    for record in (EXAMPLE[8:], b"\0\0\1\1\5\5i"):
+        table, _ = make()
+        assert table.load(sealed(b"sesT\1\0\1\0" + record)) == 1
+        assert_refused(sealed(b"sesT\1\0\2\0" + b"\0" + record))
 
 
 def test_data_longer_than_data_size_is_refused():
@@ -561,7 +571,7 @@ def test_wrong_types():
         assert raises(TypeError, table.dump, wrong), wrong
     for wrong in ("text", 5, None):
         assert raises(TypeError, table.load, wrong), wrong
-    for wrong in ("5", b"5", ()):
+    for wrong in ("5", b"5", (), 5.0):
         assert raises(TypeError, table.dump, None, wrong), wrong
         assert raises(TypeError, table.dump, bytearray(20), wrong), wrong
         assert raises(TypeError, table.load, table.dump(), wrong), wrong
