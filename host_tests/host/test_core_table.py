@@ -1,10 +1,12 @@
 """The C core by itself: its memory, its hash, its limits. What it does as a table: host_tests/device."""
 
 import os
+import struct
 import subprocess
 import sys
 from collections import Counter, OrderedDict
 from pathlib import Path
+from random import Random
 
 import _sesstab
 import core_model
@@ -208,14 +210,19 @@ def chains(t, memory, capacity, slots, offset=64):
     return buckets
 
 
-def longest_chain(ids, seed):
+def filled(ids, seed):
+    """The buckets of a table that holds these, the first of them in slot 0."""
     t, memory = raw_table(len(ids), 1, seed=seed)
     for id in ids:
         h = lib.sesstab_new_session(t, id, len(id), b"", 0, 5, 0)
         assert lib.sesstab_add_session(t, h) == 1 and lib.sesstab_free(t, h) == 1
     buckets = chains(t, memory, len(ids), len(ids) + 1)
     assert sorted(i for bucket in buckets for i in bucket) == list(range(len(ids)))
-    return max(len(bucket) for bucket in buckets)
+    return buckets
+
+
+def longest_chain(ids, seed):
+    return max(len(bucket) for bucket in filled(ids, seed))
 
 
 def flip(bits, positions):
@@ -223,6 +230,35 @@ def flip(bits, positions):
     for i, position in enumerate(positions):
         id[position // 8] ^= (bits >> i & 1) << position % 8
     return bytes(id)
+
+
+def key_of(seed):
+    """The hash's key, as the core makes it: 16 words, after as many that are thrown away."""
+    x, y = seed
+    words = []
+    for _ in range(32):
+        x = ((x ^ x >> 15) * 0x9E3779B1 + y) % 2**32
+        y = ((y ^ y >> 13) * 0x85EBCA6B + x) % 2**32
+        words.append(y)
+    return words[16:]
+
+
+def bucket_of(id, key, buckets):
+    """MULTILINEAR-HM: a sum of products, each of two characters of 16 bits, with a word of the key added."""
+    words = struct.unpack("=8I", id.ljust(32, b"\0"))
+    hash = sum((word + key[2 * i]) * ((word >> 16) + key[2 * i + 1]) for i, word in enumerate(words))
+    return (hash % 2**32 >> 16) * buckets >> 16
+
+
+@pytest.mark.parametrize("seed", [(0, 0), (1, 2), (0xFFFFFFFF, 0xFFFFFFFF), (0x12345678, 0x9ABCDEF0)])
+def test_the_hash_is_the_one_whose_collisions_are_proved_to_be_rare(seed):
+    """Another one might spread ids as well as this, until somebody looks for those that it does not."""
+    random = Random(1)
+    ids = [random.randbytes(32 - n % 32) for n in range(120)]
+    buckets = filled(ids, seed)
+    placed = {slot: number for number, bucket in enumerate(buckets) for slot in bucket}
+    key = key_of(seed)
+    assert [placed[slot] for slot in range(len(ids))] == [bucket_of(id, key, len(buckets)) for id in ids]
 
 
 HOSTILE = {
