@@ -9,19 +9,23 @@
  * no session's times are outside the bounds `newest` and `soonest`. Beyond that, each proof, a function called
  * prove_*, claims what its call does, and claim_rest_is_kept() what none does. run.py runs them.
  *
- * The table has CAPACITY + SPARE slots for DATA bytes; contents, ids (32 bytes), times and counters are arbitrary.
+ * The table has CAPACITY + SPARE slots for DATA bytes; contents, ids (but see may_be_set), times and counters are
+ * arbitrary.
  * Two functions of the core are replaced (run.py does it), but not in prove_init and prove_init_layout:
  *
- *     bucket_of        any function of the id: what is shown does not hang on how well the hash spreads
+ *     bucket_of        any function of the id (see choose_buckets): what is shown does not hang on how well the hash
+ *                      spreads
  *     slot_at          slots are separate objects, so that leaving one is seen
  *
  * prove_init_layout() shows that the real ones stay within the table's memory.
  *
  * A callback, or the clock, may make any calls. So a proof _with_callbacks claims that the state is in order when one
  * begins, and goes on from any state in order, since that is what calls leave; during on_remove, from any that the
- * calls allowed then can leave, which prove_during_on_remove() shows. What is assumed: callbacks return, stay the
- * same, and make fewer than 2^14 sessions meanwhile (then a handle could be reused); the clock stands still between
- * them.
+ * calls allowed then can leave, which prove_during_on_remove() shows. Of handles and references it goes on from what
+ * it claims in the end, handles_are_kept() and claim_references(). With callbacks, get_session and update_cache do
+ * so, too, where they make one of the other calls. What is assumed: callbacks return, stay the same, give back only
+ * references that they hold, and make fewer than 2^14 sessions meanwhile (then a handle could be reused); the clock
+ * stands still between them.
  *
  * REACH() is the opposite of a claim: CBMC has to find a way there. A proof whose assumptions nothing fulfils would
  * show everything; its REACHes fail.
@@ -51,8 +55,6 @@ uint32_t nondet_u32(void);
 uint16_t nondet_u16(void);
 uint8_t nondet_u8(void);
 size_t nondet_size(void);
-uint32_t __CPROVER_uninterpreted_bucket(
-    uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t);
 
 #define IMPLIES(a, b) (!(a) || (b))
 #define CLAIM(claim) __CPROVER_assert(claim, #claim)
@@ -69,12 +71,33 @@ static uint32_t seconds(void *arg);
 
 /* ---- Stand-ins ---- */
 
+/* Three masks, and a bucket for each set of them that an id may have bits of: any four ids can have any buckets. */
+static word_t masks[3][WORDS];
+static uint8_t buckets[8];
+
+static void choose_buckets(void)
+{
+    for (uint32_t k = 0; k < 3; k++)
+        for (uint32_t w = 0; w < WORDS; w++)
+            masks[k][w] = nondet_u32();
+    for (uint32_t k = 0; k < 8; k++) {
+        buckets[k] = nondet_u8();
+        __CPROVER_assume(buckets[k] < BUCKETS);
+    }
+}
+
 uint32_t any_bucket_of(const sesstab_t *of, const words_t *id)
 {
-    const word_t *w = id->word;
-    uint32_t bucket = __CPROVER_uninterpreted_bucket(w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7]);
-    __CPROVER_assume(bucket < of->buckets);
-    return of->end + bucket;
+    uint32_t has = 0;
+    if (BUCKETS == 1)
+        return of->end;
+    for (uint32_t k = 0; k < 3; k++) {
+        word_t bits = 0;
+        for (uint32_t w = 0; w < WORDS; w++)
+            bits |= id->word[w] & masks[k][w];
+        has |= (bits != 0) << k;
+    }
+    return of->end + buckets[has];
 }
 
 /* A handle may name a slot that does not exist; then nothing may be read there. */
@@ -262,6 +285,13 @@ static void claim_order(view_t *v)
 
 /* ---- Any such table ---- */
 
+/* Ids of a table for several sessions have bytes other than 0 in their first and last words only: CBMC compares the
+ * ids of any two slots at every look for a bucket. For one session they are arbitrary. */
+static int may_be_set(size_t id_byte)
+{
+    return CAPACITY == 1 || id_byte < sizeof(word_t) || id_byte >= sizeof(words_t) - sizeof(word_t);
+}
+
 static void change_everything(void)
 {
     for (uint32_t i = 0; i <= SLOTS; i++) {
@@ -270,9 +300,12 @@ static void change_everything(void)
     }
     for (uint32_t i = 0; i < sizeof chain; i++)
         chain[i] = nondet_u8();
+    const size_t id = offsetof(slot_t, id);
     for (uint32_t i = 0; i < SLOTS; i++)
-        for (uint32_t k = 0; k < HALVES; k++)
-            slots[i][k] = nondet_u16();
+        for (size_t k = 0; k < HALVES; k++) {
+            int is_of_id = 2 * k >= id && 2 * k < id + sizeof(words_t);
+            slots[i][k] = is_of_id && !may_be_set(2 * k - id) ? 0 : nondet_u16();
+        }
     t->free = nondet_u16();
     t->number = nondet_u16();
     t->cache_size = nondet_u16();
@@ -307,6 +340,7 @@ static void make_header(void)
     table.links[PREV] = prev;
     table.links[NEXT] = next;
     table.links[AFTER] = chain;
+    choose_buckets();
 }
 
 static void any_table(uint16_t busy)
@@ -321,28 +355,73 @@ static void any_table(uint16_t busy)
 
 /* ---- Callbacks ---- */
 
-/* What calls made during on_remove leave alone. */
-static int is_kept_during_on_remove(const view_t *was, const view_t *is)
+/* Of each slot's references: how many the program holds, which its callbacks may give back; and how many others hold,
+ * but for the core itself. */
+static uint8_t held[SLOTS], others[SLOTS];
+
+/* What calls leave alone: a handle names one session, and when that is gone, never again one. A slot's generation does
+ * not come round meanwhile. */
+static int handles_are_kept(const view_t *was, const view_t *is)
 {
     for (uint32_t i = 0; i < SLOTS; i++) {
         const slot_t *old = (const void *)was->slot[i], *new = (const void *)is->slot[i];
-        if (was->place[i] != is->place[i] || (was->within[i] && !is->within[i] && IS_IN(*was, i)))
-            return 0;
         if (old->generation > new->generation)
             return 0;
-        if (old->generation == new->generation && is->is_live[i] && !(was->is_live[i] && have_same_id(old, new)))
+        if (old->generation == new->generation && is->is_live[i] &&
+            !(was->is_live[i] && have_same_id(old, new) && old->context == new->context))
             return 0;
     }
     return 1;
 }
 
-/* Any calls that may be made now. A slot's generation does not come round meanwhile. */
+/* And what those do that are made during on_remove. */
+static int is_kept_during_on_remove(const view_t *was, const view_t *is)
+{
+    for (uint32_t i = 0; i < SLOTS; i++)
+        if (was->place[i] != is->place[i] || (was->within[i] && !is->within[i] && IS_IN(*was, i)))
+            return 0;
+    return handles_are_kept(was, is);
+}
+
+/* Any calls that may be made now. */
 static void any_calls(void)
 {
     view_t was, is;
     claim_order(&was);
     change_everything();
-    __CPROVER_assume(is_in_order(&is) && (!t->busy || is_kept_during_on_remove(&was, &is)));
+    __CPROVER_assume(is_in_order(&is));
+    __CPROVER_assume(t->busy ? is_kept_during_on_remove(&was, &is) : handles_are_kept(&was, &is));
+    int is_cleared = !t->busy && (nondet_u8() & 1); /* which takes all references */
+    for (uint32_t i = 0; i < SLOTS; i++) {
+        const slot_t *old = (const void *)was.slot[i], *new = slot_at(t, i);
+        int is_same = old->generation == new->generation && is.is_live[i];
+        uint32_t kept = is_cleared ? 0 : old->refs - held[i];
+        __CPROVER_assume(is_cleared ? !is_same : IMPLIES(kept, is_same && new->refs >= kept));
+        held[i] = (uint8_t)(new->refs - kept);
+        others[i] = is_cleared ? 0 : others[i];
+    }
+}
+
+/* Stand in for calls that get_session and update_cache make, whose own proofs _with_callbacks show as much. */
+int any_sesstab_add_session(sesstab_t *of, sesstab_handle_t h)
+{
+    (void)of, (void)h;
+    any_calls();
+    return nondet_u8() & 1;
+}
+
+int any_sesstab_remove_session(sesstab_t *of, sesstab_handle_t h)
+{
+    (void)of, (void)h;
+    any_calls();
+    return nondet_u8() & 1;
+}
+
+uint32_t any_sesstab_flush_sessions(sesstab_t *of, uint32_t at)
+{
+    (void)of, (void)at;
+    any_calls();
+    return nondet_u32();
 }
 
 static int has_callbacks(void)
@@ -368,9 +447,16 @@ static void on_remove(void *arg, sesstab_handle_t h)
 static int on_new(void *arg, sesstab_handle_t h)
 {
     (void)arg;
-    CLAIM(live_slot(h) != NONE && !t->busy);
+    uint32_t i = live_slot(h);
+    CLAIM(i != NONE && !t->busy);
+    held[i]++; /* the reference that comes with the handle */
     any_calls();
-    return nondet_u8() & 1;
+    int keeps = nondet_u8() & 1;
+    if (!keeps && live_slot(h) != NONE) {
+        __CPROVER_assume(held[i]);
+        held[i]--;
+    }
+    return keeps;
 }
 
 static sesstab_handle_t on_get(void *arg, const uint8_t *id, size_t id_len)
@@ -378,7 +464,13 @@ static sesstab_handle_t on_get(void *arg, const uint8_t *id, size_t id_len)
     (void)arg;
     CLAIM(__CPROVER_r_ok(id, id_len) && !t->busy);
     any_calls();
-    return nondet_u32();
+    sesstab_handle_t h = nondet_u32();
+    uint32_t i = live_slot(h);
+    if (i != NONE && slot_at(t, i)->refs) {
+        __CPROVER_assume(held[i]);
+        held[i]--; /* gives it away */
+    }
+    return h;
 }
 
 static void set_callbacks(void)
@@ -386,6 +478,21 @@ static void set_callbacks(void)
     t->config.on_new = on_new;
     t->config.on_get = on_get;
     t->config.on_remove = on_remove;
+    for (uint32_t i = 0; i < SLOTS; i++) {
+        held[i] = nondet_u8();
+        __CPROVER_assume(held[i] <= slot_at(t, i)->refs);
+        others[i] = slot_at(t, i)->refs - held[i];
+    }
+}
+
+/* The core has given back every reference that it took, and none of others. */
+static void claim_references(void)
+{
+    CLAIM(handles_are_kept(&before, &after));
+    for (uint32_t i = 0; i < SLOTS; i++) {
+        CLAIM(slot_at(t, i)->refs == others[i] + held[i]);
+        CLAIM(IMPLIES(others[i], slot_at(t, i)->generation == WAS(i)->generation));
+    }
 }
 
 /* ---- What no call does ---- */
@@ -399,8 +506,8 @@ static void claim_rest_is_kept(uint32_t touched, uint32_t first)
         int stays = before.is_live[i] && after.is_live[i];
         CLAIM(IMPLIES(i != touched && was->refs, stays));
         CLAIM(IMPLIES(i != touched && !before.is_live[i], !after.is_live[i]));
-        CLAIM(IMPLIES(stays, was->generation == is->generation && was->lengths == is->lengths));
-        CLAIM(IMPLIES(stays, have_same_id(was, is) && was->context == is->context));
+        CLAIM(IMPLIES(i != touched || before.is_live[i], was->generation == is->generation));
+        CLAIM(IMPLIES(stays, have_same_id(was, is) && was->lengths == is->lengths && was->context == is->context));
         CLAIM(was->before[0] == is->before[0] && was->before[1] == is->before[1]); /* its neighbour's */
         for (uint32_t k = 0; k < DATA; k++)
             CLAIM(IMPLIES(stays, was->data[k] == is->data[k]));
@@ -428,7 +535,7 @@ static uint8_t data_bytes[DATA];
 static const uint8_t *any_id(void)
 {
     for (size_t k = 0; k < sizeof id_bytes; k++)
-        id_bytes[k] = nondet_u8();
+        id_bytes[k] = may_be_set(k) ? nondet_u8() : 0;
     return id_bytes;
 }
 
@@ -528,7 +635,6 @@ static void add_session(void)
     }
     int done = sesstab_add_session(t, h);
     claim_order(&after);
-    CLAIM(IMPLIES(i == NONE || was_in, !done));
     CLAIM(IMPLIES(done, live_slot(h) != NONE && IS_IN(after, number_of(t, h)) && sesstab_next(t, 0) == h));
     CLAIM(IMPLIES(done, t->number <= t->cache_size));
     REACH(done && same != NONE);
@@ -552,6 +658,25 @@ static void add_session(void)
     }
     /* No more go than must. */
     CLAIM(IMPLIES(done && number >= t->cache_size && !any_expired, t->number == t->cache_size));
+}
+
+/* What add_session() claims of a table for one session, here of one for several: who goes when none is expired. */
+void prove_eviction(void)
+{
+    any_table(0);
+    sesstab_handle_t h = nondet_u32();
+    uint32_t i = live_slot(h);
+    __CPROVER_assume(i != NONE && !IS_IN(before, i) && t->number == CAPACITY && t->cache_size == CAPACITY);
+    for (uint32_t k = 0; k < SLOTS; k++)
+        __CPROVER_assume(IMPLIES(IS_IN(before, k), !has_expired(WAS(k), now) && !have_same_id(WAS(k), WAS(i))));
+    REACH(before.place[0] == CAPACITY - 1);
+    sesstab_add_session(t, h);
+    CLAIM(ring_is_right(&after));
+    for (uint32_t k = 0; k < SLOTS; k++) {
+        CLAIM(IMPLIES(k == i, after.place[k] == 0));
+        CLAIM(IMPLIES(before.place[k] < CAPACITY - 1, after.place[k] == before.place[k] + 1));
+        CLAIM(IMPLIES(before.place[k] == CAPACITY - 1, !IS_IN(after, k))); /* the least recently used */
+    }
 }
 
 static void remove_session(void)
@@ -589,6 +714,7 @@ static void get_session(void)
         CLAIM(s && live_slot(h) != NONE && s->refs && s->context == context && has_id(s, id, id_len));
         CLAIM(!has_expired(s, now));
         CLAIM(IMPLIES(has_callbacks(), !IS_IN(after, number_of(t, h)) || sesstab_next(t, 0) == h));
+        held[number_of(t, h)]++; /* the caller's */
         REACH(id_len == 1);
         REACH(id_len == SESSTAB_ID_MAX);
     }
@@ -632,14 +758,15 @@ static void update_cache(void)
     int was_in = i != NONE && IS_IN(before, i);
     int added = sesstab_update_cache(t, h, side);
     claim_order(&after);
-    CLAIM(IMPLIES(i == NONE || was_in, !added));
     REACH(added && t->number == 0); /* expired at once */
     if (has_callbacks())
         return;
     uint32_t mode = t->config.mode;
     CLAIM(added == (i != NONE && !was_in && side <= SESSTAB_CACHE_BOTH && (mode & side) &&
                        !(mode & SESSTAB_CACHE_NO_INTERNAL_STORE)));
-    claim_rest_is_kept(i, added ? i : NONE);
+    claim_rest_is_kept(i, added && IS_IN(after, i) ? i : NONE);
+    int may_clear = !(mode & SESSTAB_CACHE_NO_AUTO_CLEAR) && t->stored % 256 == 255;
+    CLAIM(IMPLIES(added && !IS_IN(after, i), may_clear && has_expired(slot_at(t, i), now)));
 }
 
 #define PROOFS(call)                                                                                             \
@@ -653,6 +780,7 @@ static void update_cache(void)
         any_table(0);                                                                                            \
         set_callbacks();                                                                                         \
         call();                                                                                                  \
+        claim_references();                                                                                      \
     }
 
 PROOFS(add_session)

@@ -75,6 +75,8 @@ class Program:
 
 
 PARTS = Program("parts", "prove.c", {"bucket_of": "any_bucket_of", "slot_at": "separate_slot_at"})
+CALLS = ("sesstab_add_session", "sesstab_remove_session", "sesstab_flush_sessions")
+NESTED = Program("nested", "prove.c", {**PARTS.stand_ins, **{call: f"any_{call}" for call in CALLS}})
 WHOLE = Program("whole", "prove.c", {})
 SNAPSHOT = Program("snapshot", "snapshot.c", {"crc_of": "any_crc_of"})
 SNAPSHOT_LOOPS = "check.0:4,sesstab_load.0:4,sesstab_load.1:4,get.0:5,width_of.0:5"
@@ -98,15 +100,16 @@ PROOFS = {
         Proof("free"),
         Proof("add_session"),
         Proof("add_session_with_callbacks"),
+        Proof("eviction"),
         Proof("remove_session"),
         Proof("remove_session_with_callbacks"),
         Proof("get_session"),
-        Proof("get_session_with_callbacks"),
+        Proof("get_session_with_callbacks", NESTED),
         Proof("has_session"),
         Proof("flush_sessions"),
         Proof("flush_sessions_with_callbacks"),
         Proof("update_cache"),
-        Proof("update_cache_with_callbacks"),
+        Proof("update_cache_with_callbacks", NESTED),
         Proof("reset"),
         Proof("first_calls"),
         Proof("clear"),
