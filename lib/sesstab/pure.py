@@ -346,7 +346,8 @@ def _get(table, id, size, context, slot):
     elif slot < 0:
         table._counts[_MISSES] = (table._counts[_MISSES] + 1) & _COUNTER_MASK
     if slot < 0:
-        slot = -1 if table._on_get is None else _get_external(table, id, size)
+        # Not from a function of its own: on_get may search too, and a board's stack is short.
+        slot = -1 if table._on_get is None else _take(table, _call(table, table._on_get, id), id, size)
         if slot < 0:
             return 0
     elif table._refs[slot] == _REFS_MAX:
@@ -356,9 +357,8 @@ def _get(table, id, size, context, slot):
     return _resume(table, slot, context)
 
 
-def _get_external(table, id, size):
-    # Asks on_get, and stores what it gives: a session's slot, with a reference; or -1.
-    h = _call(table, table._on_get, id)
+def _take(table, h, id, size):
+    # Stores what on_get gave: a session's slot, with a reference; or -1.
     if not _isinstance(h, int):
         return -1
     slot = h & table._mask
