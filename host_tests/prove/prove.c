@@ -22,10 +22,10 @@
  * A callback, or the clock, may make any calls. So a proof _with_callbacks claims that the state is in order when one
  * begins, and goes on from any state in order, since that is what calls leave; during on_remove, from any that the
  * calls allowed then can leave, which prove_during_on_remove() shows. Of handles and references it goes on from what
- * it claims in the end, handles_are_kept() and claim_references(). With callbacks, get_session and update_cache do
- * so, too, where they make one of the other calls. What is assumed: callbacks return, stay the same, give back only
- * references that they hold, and make fewer than 2^14 sessions meanwhile (then a handle could be reused); the clock
- * stands still between them.
+ * it claims in the end, handles_are_kept() and claim_references(). What is assumed: callbacks return, stay the same,
+ * give back only references that they hold, and make fewer than 2^14 sessions meanwhile (then a handle could be
+ * reused); the clock stands still between them. The calls that update_cache makes, and with callbacks get_session,
+ * are shown by themselves, so others stand in for them.
  *
  * REACH() is the opposite of a claim: CBMC has to find a way there. A proof whose assumptions nothing fulfils would
  * show everything; its REACHes fail.
@@ -402,12 +402,30 @@ static void any_calls(void)
     }
 }
 
-/* Stand in for calls that get_session and update_cache make, whose own proofs _with_callbacks show as much. */
+static int has_callbacks(void)
+{
+    return t->config.on_remove != NULL;
+}
+
+/* Stand in for calls that get_session and update_cache make. With callbacks they do what their own proofs show;
+ * without, they do nothing: what is shown then is when they are made. */
+static struct {
+    uint32_t adds, flushes; /* how often */
+    sesstab_handle_t h;
+    uint32_t at;
+    int answer;
+} asked;
+
 int any_sesstab_add_session(sesstab_t *of, sesstab_handle_t h)
 {
-    (void)of, (void)h;
-    any_calls();
-    return nondet_u8() & 1;
+    (void)of;
+    CLAIM(!asked.flushes);
+    asked.adds++;
+    asked.h = h;
+    asked.answer = nondet_u8() & 1;
+    if (has_callbacks())
+        any_calls();
+    return asked.answer;
 }
 
 int any_sesstab_remove_session(sesstab_t *of, sesstab_handle_t h)
@@ -419,14 +437,12 @@ int any_sesstab_remove_session(sesstab_t *of, sesstab_handle_t h)
 
 uint32_t any_sesstab_flush_sessions(sesstab_t *of, uint32_t at)
 {
-    (void)of, (void)at;
-    any_calls();
+    (void)of;
+    asked.flushes++;
+    asked.at = at;
+    if (has_callbacks())
+        any_calls();
     return nondet_u32();
-}
-
-static int has_callbacks(void)
-{
-    return t->config.on_remove != NULL;
 }
 
 static uint32_t seconds(void *arg)
@@ -754,19 +770,21 @@ static void flush_sessions(void)
 static void update_cache(void)
 {
     sesstab_handle_t h = nondet_u32();
-    uint32_t i = live_slot(h), side = nondet_u32();
-    int was_in = i != NONE && IS_IN(before, i);
+    uint32_t i = live_slot(h), side = nondet_u32(), mode = t->config.mode, stored = t->stored;
     int added = sesstab_update_cache(t, h, side);
     claim_order(&after);
-    REACH(added && t->number == 0); /* expired at once */
+    REACH(added && !asked.flushes);
+    REACH(added && asked.flushes);
     if (has_callbacks())
         return;
-    uint32_t mode = t->config.mode;
-    CLAIM(added == (i != NONE && !was_in && side <= SESSTAB_CACHE_BOTH && (mode & side) &&
-                       !(mode & SESSTAB_CACHE_NO_INTERNAL_STORE)));
-    claim_rest_is_kept(i, added && IS_IN(after, i) ? i : NONE);
-    int may_clear = !(mode & SESSTAB_CACHE_NO_AUTO_CLEAR) && t->stored % 256 == 255;
-    CLAIM(IMPLIES(added && !IS_IN(after, i), may_clear && has_expired(slot_at(t, i), now)));
+    uint32_t counts = i != NONE && side <= SESSTAB_CACHE_BOTH && (mode & side);
+    uint32_t adds = counts && !(mode & SESSTAB_CACHE_NO_INTERNAL_STORE);
+    uint32_t flushes = counts && !(mode & SESSTAB_CACHE_NO_AUTO_CLEAR) && (stored + 1) % 256 == 255;
+    CLAIM(t->stored == stored + counts);
+    CLAIM(asked.adds == adds && added == (adds && asked.answer) && IMPLIES(adds, asked.h == h));
+    CLAIM(asked.flushes == flushes && IMPLIES(flushes, asked.at == now));
+    claim_rest_is_kept(NONE, NONE);
+    claim_all_stay();
 }
 
 #define PROOFS(call)                                                                                             \

@@ -108,7 +108,7 @@ PROOFS = {
         Proof("has_session"),
         Proof("flush_sessions"),
         Proof("flush_sessions_with_callbacks"),
-        Proof("update_cache"),
+        Proof("update_cache", NESTED),
         Proof("update_cache_with_callbacks", NESTED),
         Proof("reset"),
         Proof("first_calls"),
