@@ -29,6 +29,16 @@ def check(work):
         with_ticks(Ticks(1 << 29), work)
 
 
+def test_a_second_is_over_after_1000_milliseconds():
+    def work(ticks):
+        table = sesstab.SessionTable(4)
+        for milliseconds, seconds in ((999, 1), (1, 2), (999, 2), (1, 3), (2500, 5), (499, 5), (1, 6)):
+            ticks.now += milliseconds
+            assert table.now() == seconds
+
+    check(work)
+
+
 def test_a_session_expires_to_the_second():
     def work(ticks):
         table = used()
@@ -47,6 +57,7 @@ def test_to_ask_for_the_time_does_not_lengthen_it():
         ticks.wait(50)
         assert table.now() == 51
         ticks.wait(51)
+        assert table.now() == 102
         assert not hits(table, IDS[0])
 
     check(work)
