@@ -123,6 +123,17 @@ def test_a_creation_time_in_the_future_counts_at_once():
     check(work)
 
 
+def test_a_session_of_the_future_is_not_found_after_another():
+    def work(ticks):
+        table = used()
+        h = put(table, IDS[1])
+        table.set_session_time(h, table.now() + 1)
+        assert hits(table, IDS[0])
+        assert not hits(table, IDS[1])
+
+    check(work)
+
+
 def test_a_mode_counts_at_once():
     def work(ticks):
         table = used()
