@@ -178,8 +178,8 @@ def test_size_of_grows_with_every_argument():
 def test_size_of_is_what_a_table_takes():
     if not hasattr(gc, "mem_alloc"):  # CPython's heap cannot be measured so
         return
-    tables = [SessionTable(1), None, None, None, None]
-    for n, sizes in enumerate(((4, 2, 50), (16, 2, 50), (7, 0, 200), (64, 3, 32))):
+    tables = [SessionTable(1), None, None, None, None, None]
+    for n, sizes in enumerate(((4, 2, 50), (16, 2, 50), (7, 0, 200), (64, 3, 32), (30, 2, 50))):
         gc.collect()
         before = gc.mem_alloc()
         tables[n + 1] = SessionTable(*sizes)
