@@ -98,6 +98,7 @@ def test_wrong_types_raise_type_error():
 def test_a_bool_is_an_int():
     table = SessionTable(True, spare=False, data_size=True, timeout=True, mode=True)
     assert (table.capacity, table.spare, table.data_size, table.timeout, table.mode) == (1, 0, 1, 1, 1)
+    assert type(table.capacity) is type(table.data_size) is int
 
 
 def test_settings_refuse_wrong_values_and_keep_theirs():
