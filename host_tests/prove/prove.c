@@ -374,12 +374,16 @@ static int handles_are_kept(const view_t *was, const view_t *is)
     return 1;
 }
 
-/* And what those do that are made during on_remove. */
+/* And what those do that are made during on_remove: what the table holds, it goes on to hold. */
 static int is_kept_during_on_remove(const view_t *was, const view_t *is)
 {
-    for (uint32_t i = 0; i < SLOTS; i++)
+    for (uint32_t i = 0; i < SLOTS; i++) {
+        const slot_t *old = (const void *)was->slot[i], *new = (const void *)is->slot[i];
         if (was->place[i] != is->place[i] || (was->within[i] && !is->within[i] && IS_IN(*was, i)))
             return 0;
+        if ((IS_IN(*was, i) || i == t->leaving) && old->generation != new->generation)
+            return 0;
+    }
     return handles_are_kept(was, is);
 }
 
