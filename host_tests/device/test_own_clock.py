@@ -148,6 +148,25 @@ def test_a_mode_counts_at_once():
     check(work)
 
 
+def test_without_internal_lookup_on_get_is_asked_every_time():
+    asked = []
+
+    def on_get(table, id):
+        asked.append(bytes(id))
+        h = table.next_session()
+        table.up_ref(h)
+        return h
+
+    def work(ticks):
+        table = used()
+        table.mode = sesstab.SESS_CACHE_SERVER | sesstab.SESS_CACHE_NO_INTERNAL_LOOKUP
+        table.on_get = on_get
+        assert hits(table, IDS[0]) and hits(table, IDS[0])
+        assert asked == [IDS[0]] * 2
+
+    check(work)
+
+
 def test_nothing_is_found_while_on_remove_runs():
     found = []
 
