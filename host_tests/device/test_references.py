@@ -1,3 +1,6 @@
+import gc
+
+from sesstab import SessionTable
 from support import data_of, id_of, make, put
 
 
@@ -153,6 +156,19 @@ def test_a_generation_starts_again_at_1_after_65535():
         table.free(h)
     assert h == 65535
     assert table.new_session(b"i", b"") == 1
+
+
+def test_handles_of_65535_slots_stay_below_2_to_the_30():
+    gc.collect()
+    if hasattr(gc, "mem_free") and gc.mem_free() < 2 * SessionTable.size_of(65535, 0, 1):
+        return  # boards have no room for so many
+    table, _ = make(capacity=65535, spare=0, data_size=1)
+    h = 0
+    for _ in range(16383):
+        h = table.new_session(b"i", b"")
+        table.free(h)
+    assert h == 16383 << 16
+    assert table.new_session(b"i", b"") == 1 << 16
 
 
 def test_clear_frees_every_slot_referenced_or_not():
