@@ -215,3 +215,9 @@ def test_statistics_of_a_client_are_its_connections():
         assert (stats["accept"], stats["accept_good"]) == (accept, accept)
         assert (stats["connect_renegotiate"], stats["accept_renegotiate"]) == (0, 0)
         assert stats["hits"] == 1
+
+
+def test_update_cache_for_both_sides():
+    for mode in (sesstab.SESS_CACHE_CLIENT, sesstab.SESS_CACHE_SERVER, sesstab.SESS_CACHE_BOTH):
+        table, _ = make(mode=mode)
+        assert table.update_cache(table.new_session(b"id", b""), sesstab.SESS_CACHE_BOTH) == 1

@@ -198,6 +198,20 @@ def test_a_hit_goes_first_in_the_order_of_use():
     check(work)
 
 
+def test_a_hit_is_evicted_last():
+    def work(ticks):
+        table = used()
+        for id in IDS[1:]:
+            put(table, id)
+        for n in (1, 0, 2):
+            assert hits(table, IDS[n])
+        for n in (3, 1, 0, 2):
+            put(table, b"new%d" % n)
+            assert not table.has_session(IDS[n])
+
+    check(work)
+
+
 def test_a_session_is_found_under_its_context_only():
     def work(ticks):
         table = used()

@@ -118,6 +118,8 @@ def test_set_session_time_and_timeout():
     assert table.get_session(b"id") == 0
     assert table.set_session_timeout(h, MAX - 1) == 1
     assert table.session_timeout(h) == MAX - 1
+    assert table.set_session_timeout(h, 0) == 1
+    assert table.session_timeout(h) == 0
     assert table.set_session_time(h, MAX) == 1
     assert table.session_time(h) == MAX
 
@@ -161,6 +163,12 @@ def test_flush_sessions_0_removes_all():
     assert table.sess_number() == 0
     assert table.session_refs(held) == 1
     assert table.flush_sessions(0) == 0
+
+
+def test_flush_sessions_at_the_end_of_time():
+    table, _ = make()
+    fill(table)
+    assert table.flush_sessions(MAX) == 4
 
 
 def test_flush_sessions_removes_sessions_from_the_future():
