@@ -218,6 +218,6 @@ def test_statistics_of_a_client_are_its_connections():
 
 
 def test_update_cache_for_both_sides():
-    for mode in (sesstab.SESS_CACHE_CLIENT, sesstab.SESS_CACHE_SERVER, sesstab.SESS_CACHE_BOTH):
+    for mode in (SESS_CACHE_CLIENT, SESS_CACHE_SERVER, SESS_CACHE_BOTH):
         table, _ = make(mode=mode)
-        assert table.update_cache(table.new_session(b"id", b""), sesstab.SESS_CACHE_BOTH) == 1
+        assert table.update_cache(table.new_session(b"id", b""), SESS_CACHE_BOTH) == 1
