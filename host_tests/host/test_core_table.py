@@ -399,6 +399,7 @@ def test_core_is_clean_under_asan_and_ubsan():
     assert int(run.stdout) > 5 * 20000
 
 
+@pytest.mark.slow
 def test_device_tests_are_clean_under_asan_and_ubsan():
     """The whole contract, as a target runs it."""
     device_tests = Path(__file__).parents[1] / "device"

@@ -32,7 +32,7 @@ ADDRESS, FAMILY, SIZE = 0x10000000, 0xE48BFF56, 0x200000
 CONTENTS = random.Random(2040).randbytes(12 * 4096)
 OTHER = bytes(byte ^ 0xFF for byte in CONTENTS)
 
-slow = pytest.mark.slow
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +81,6 @@ def firmware(board: str, kind: str) -> bytes:
 # Without faults
 
 
-@slow
 def test_other_firmware_is_replaced_by_ours_over_the_repl(
     tmp_path: Path,
 ) -> None:

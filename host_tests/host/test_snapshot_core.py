@@ -167,6 +167,7 @@ def test_core_and_pure_engine_are_equal(seed):
     assert model.run(seed, 1500) == 4500
 
 
+@pytest.mark.slow
 def test_core_is_clean_under_asan_and_ubsan(monkeypatch):
     monkeypatch.setenv("PYTHONMALLOC", "malloc")  # so that ASan sees small buffers, too
     done = run_sanitized(model.__file__, "77", "3000")

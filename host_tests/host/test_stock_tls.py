@@ -311,6 +311,7 @@ left = [0]
     expect(server, stored=1, hits=3, number=1)
 
 
+@pytest.mark.slow
 def test_memory_stays_flat_and_statistics_add_up_over_500_handshakes(server: Server) -> None:
     clients = [Client(server) for _ in range(12)]  # more than the table holds
     seen = {True: 0, False: 0}

@@ -123,6 +123,7 @@ FIRMWARE, STOCK_ONLY = (BUILT_IN, (ID, TICKET_12, TLS13)), (STOCK, (ID,))
 
 
 @pytest.mark.parametrize(("target", "ways"), [FIRMWARE, STOCK_ONLY], indirect=["target"])
+@pytest.mark.slow
 def test_300_handshakes(board: InteropBoard, ways: tuple[str, ...]) -> None:
     soak(board, ways, 300)
 
