@@ -14,7 +14,8 @@ import pytest
 from sesstab_tools import host_bench
 from sesstab_tools.host_bench import FLOOR, OURS, WOLFSSL_PLACES, summary
 from sesstab_tools.host_bench_check import compare
-from sesstab_tools.host_bench_page import HOSTILE, SLOW, TABLES, USUAL, markdown, number, why_not
+from sesstab_tools.host_bench_page import HOSTILE, SLOW, TABLES, USUAL, markdown, why_not
+from sesstab_tools.page import number
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = 64

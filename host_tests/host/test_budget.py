@@ -118,6 +118,23 @@ def test_an_instruction_more_is_counted(tmp_path: Path) -> None:
     assert after["miss"][64] - before["miss"][64] == pytest.approx(0, abs=0.3)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("peer", [mcu_bench.BEARSSL, mcu_bench.MBEDTLS], ids=lambda peer: peer.name)
+def test_peers_take_more_instructions_on_a_bare_board(peer: mcu_bench.Table) -> None:
+    """As docs/performance.md says, four times ours and more."""
+    machine = MACHINE_OF[CORTEX_M0.chip]
+    ours, theirs = mcu_bench.measure(ROOT, machine), mcu_bench.measure(ROOT, machine, peer)
+    assert set(theirs) == {"hit", "miss", "insert when full"}
+    for operation, by_size in theirs.items():
+        for size, instructions in by_size.items():
+            assert instructions > 4 * ours[operation][size], (operation, size)
+
+
+def test_a_peer_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BoardError, match=r"no build/peers/bearssl-source: tools/setup/peers\.sh"):
+        mcu_bench.build(tmp_path, MACHINE_OF[CORTEX_M0.chip], mcu_bench.BEARSSL, tmp_path / "image")
+
+
 def test_a_chip_without_its_emulator_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(BoardError, match=r"no qemu-system-arm: tools/setup/emulators\.sh"):

@@ -17,7 +17,7 @@ from pathlib import Path
 from . import mcu_bench, page, sizes
 from .deploy import find_root
 from .errors import BoardError
-from .toolchains import TOOLCHAINS
+from .toolchains import CORTEX_M0, TOOLCHAINS
 
 Figures = dict[str, dict[str, float]]
 
@@ -120,6 +120,8 @@ def report(root: Path, figures: Figures) -> str:
             core_table(figures),
             "Instructions per operation, in QEMU; the floor's in parentheses:",
             instruction_table(figures, floor),
+            "Instructions of its peers on Cortex-M0+, and how many times ours they are:",
+            peer_table(root, figures, floor[CORTEX_M0.chip]),
             "Bytes of RAM that a table takes, everything included, on a 32-bit board:",
             table_table(figures["bytes of a table"]),
             "Bytes of the native module, all of sesstab's C code in it:",
@@ -149,6 +151,21 @@ def instruction_table(figures: Figures, floor: dict[str, mcu_bench.Counts]) -> s
             rows.append([operation, str(size), *cells])
     chips = [machine.toolchain.chip for machine in mcu_bench.MACHINES]
     return page.markdown(["operation", "sessions", *chips], rows)
+
+
+def peer_table(root: Path, figures: Figures, floor: mcu_bench.Counts) -> str:
+    machine = next(machine for machine in mcu_bench.MACHINES if machine.toolchain is CORTEX_M0)
+    ours = figures[f"instructions, {CORTEX_M0.chip}"]
+    peers = [mcu_bench.measure(root, machine, table) for table in (mcu_bench.BEARSSL, mcu_bench.MBEDTLS)]
+    rows = []
+    for operation in floor:
+        for size in mcu_bench.SIZES:
+            own = ours[f"{operation}, {size} sessions"]
+            theirs = [counts[operation][size] for counts in (*peers, floor)]
+            rows.append(
+                [operation, str(size), f"{own:.0f}", *(f"{n:.0f} ({page.number(n / own)})" for n in theirs)]
+            )
+    return page.markdown(["operation", "sessions", "sesstab", "BearSSL", "Mbed TLS", "floor"], rows)
 
 
 def table_table(tables: dict[str, float]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from . import page
 from .host_bench import FLOOR, OURS
+from .page import number
 
 TABLES = (OURS, "OpenSSL", "wolfSSL", "BearSSL", "Mbed TLS 2.28", "Mbed TLS 3.6", "linear scan", FLOOR)
 USUAL = ("fill", "insert when full", "hit", "miss")
@@ -133,15 +134,6 @@ def plots(files: Iterable[Path]) -> str:
 
 def spread(values: dict[str, float]) -> str:
     return f"{number(values['median'])} ({number(values['q1'])} to {number(values['q3'])})"
-
-
-def number(value: float) -> str:
-    """As many digits as mean something; k for thousands."""
-    if value >= 99950:
-        return f"{value / 1000:.0f}k"
-    if value >= 9999.5:
-        return f"{value / 1000:.1f}k"
-    return f"{value:.0f}" if value >= 9.95 else f"{value:.1f}" if value >= 0.995 else f"{value:.2f}"
 
 
 def letter(index: int) -> str:

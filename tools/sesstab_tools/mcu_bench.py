@@ -3,8 +3,9 @@
     python -m sesstab_tools.mcu_bench [table ...]
 
 compiles tools/bench/mcu with one table (peer_*.c) for each chip, as boards' firmware is compiled, and prints
-JSON. QEMU counts instructions (-icount), so figures are the same on every computer, and a run takes a second.
-What calls the table is in them, the same for all tables: 12 instructions on Cortex-M0+, of a hit.
+JSON. BearSSL and Mbed TLS are for the Cortex-M0+ only. QEMU counts instructions (-icount), so figures are the
+same on every computer, and a run takes a second. What calls the table is in them, the same for all tables: 12
+instructions on Cortex-M0+, of a hit.
 """
 
 from __future__ import annotations
@@ -23,8 +24,6 @@ from .deploy import find_root
 from .errors import BoardError
 from .toolchains import CORTEX_M0, CORTEX_M3, RV32, Toolchain, run
 
-OURS, FLOOR = "sesstab", "floor"
-TABLES = (OURS, FLOOR)
 SIZES = (16, 64, 256)
 
 OPTIONS = (
@@ -33,6 +32,49 @@ OPTIONS = (
 )
 
 Counts = dict[str, dict[int, float]]  # operation: sessions: instructions
+
+
+@dataclass(frozen=True)
+class Table:
+    """What is compiled with its peer_*.c of tools/bench/mcu. A foreign one needs a C library's headers, which
+    only the Arm compiler here comes with."""
+
+    name: str
+    folder: str = ""  # of all below
+    include: Sequence[str] = ()
+    sources: Sequence[str] = ()
+    flags: Sequence[str] = ()
+    foreign: bool = False
+
+
+OURS = Table("sesstab", "firmware/core", ["."], ["sesstab.c"])
+FLOOR = Table("floor")
+BEARSSL = Table(
+    "bearssl",
+    "build/peers/bearssl-source",
+    ["inc", "src"],
+    [
+        f"src/{name}.c"
+        for name in (
+            "ssl/ssl_lru",
+            "rand/hmac_drbg",
+            "mac/hmac",
+            "hash/sha2small",
+            "codec/enc32be",
+            "codec/dec32be",
+        )
+    ],
+    foreign=True,
+)
+MBEDTLS = Table(
+    "mbedtls",
+    "build/src/micropython",
+    [".", "lib/mbedtls/include"],
+    [f"lib/mbedtls/library/{name}.c" for name in ("ssl_cache", "ssl_tls", "platform_util", "md")],
+    ["-DMBEDTLS_CONFIG_FILE=<peer_mbedtls_config.h>"],
+    foreign=True,
+)
+TABLES = {table.name: table for table in (OURS, FLOOR, BEARSSL, MBEDTLS)}
 
 
 @dataclass(frozen=True)
@@ -59,7 +101,7 @@ MACHINES = (
 )
 
 
-def measure(root: Path, machine: Machine, table: str = OURS) -> Counts:
+def measure(root: Path, machine: Machine, table: Table = OURS) -> Counts:
     if not shutil.which(machine.emulator[0]):
         raise BoardError(f"no {machine.emulator[0]}: tools/setup/emulators.sh gets it")
     with tempfile.TemporaryDirectory() as folder:
@@ -68,39 +110,49 @@ def measure(root: Path, machine: Machine, table: str = OURS) -> Counts:
         try:
             said = run([*machine.emulator, *OPTIONS, "-kernel", str(image)], timeout=60)
         except subprocess.TimeoutExpired:
-            raise BoardError(f"{machine.toolchain.chip}: the benchmark of {table} did not end") from None
+            raise BoardError(f"{machine.toolchain.chip}: the benchmark of {table.name} did not end") from None
     counts: Counts = {}
     for line in said.splitlines():
         size, operation, tenths = line.split("\t")
         counts.setdefault(operation, {})[int(size)] = int(tenths) / 10
     if any(set(by_size) != set(SIZES) for by_size in counts.values()) or not counts:
-        raise BoardError(f"{machine.toolchain.chip}: the benchmark of {table} said {said!r}")
+        raise BoardError(f"{machine.toolchain.chip}: the benchmark of {table.name} said {said!r}")
     return counts
 
 
-def build(root: Path, machine: Machine, table: str, image: Path) -> None:
-    bench, core = root / "tools" / "bench" / "mcu", root / "firmware" / "core"
-    sources = [machine.start, "begin.c", "bench.c", "libc.c", f"peer_{table}.c"]
+def build(root: Path, machine: Machine, table: Table, image: Path) -> None:
+    bench, theirs = root / "tools" / "bench" / "mcu", root / table.folder
+    if not theirs.exists():
+        raise BoardError(f"no {table.folder}: tools/setup/peers.sh gets it")
+    sources = [machine.start, "begin.c", "bench.c", "libc.c", f"peer_{table.name}.c"]
     addresses = {"flash_start": machine.flash, "ram_start": machine.ram, "ram_end": machine.ram_end}
     machine.toolchain.compile(
         root,
-        *("-Wall", "-Wextra", "-Werror", "-ffunction-sections", "-nostdlib", "-Wl,--gc-sections"),
-        *("-fno-tree-loop-distribute-patterns", f"-I{bench}", f"-I{core}", "-T", bench / "board.ld"),
+        *(["-w"] if table.foreign else ["-Wall", "-Wextra", "-Werror"]),
+        *("-ffunction-sections", "-nostdlib", "-Wl,--gc-sections", "-fno-tree-loop-distribute-patterns"),
+        *(f"-I{bench}", *(f"-I{theirs / folder}" for folder in table.include), *table.flags),
+        *("-T", bench / "board.ld"),
         *(f"-Wl,--defsym,{name}={address}" for name, address in addresses.items()),
         *(bench / source for source in sources),
-        *([core / "sesstab.c"] if table == OURS else []),
+        *(theirs / source for source in table.sources),
         *("-lgcc", "-o", image),
     )
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Counts the C core's instructions on bare boards, in QEMU.")
-    parser.add_argument("tables", nargs="*", default=TABLES, metavar="table", help="sesstab, floor")
-    arguments = parser.parse_args()
+    parser.add_argument("tables", nargs="*", default=[*TABLES], metavar="table", help=", ".join(TABLES))
+    names = parser.parse_args().tables
+    if unknown := sorted({*names} - {*TABLES}):
+        parser.error(f"no table {', '.join(unknown)}; there are {', '.join(TABLES)}")
     root = find_root()
     try:
         results = {
-            machine.toolchain.chip: {table: measure(root, machine, table) for table in arguments.tables}
+            machine.toolchain.chip: {
+                name: measure(root, machine, TABLES[name])
+                for name in names
+                if machine.toolchain is CORTEX_M0 or not TABLES[name].foreign
+            }
             for machine in MACHINES
         }
     except (OSError, BoardError) as error:

@@ -14,6 +14,15 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in [header, rule, *rows])
 
 
+def number(value: float) -> str:
+    """As many digits as mean something; k for thousands."""
+    if value >= 99950:
+        return f"{value / 1000:.0f}k"
+    if value >= 9999.5:
+        return f"{value / 1000:.1f}k"
+    return f"{value:.0f}" if value >= 9.95 else f"{value:.1f}" if value >= 0.995 else f"{value:.2f}"
+
+
 def write(page: Path, report: str, name: str = "") -> None:
     """Puts a report between the marks of that name: `<!-- make bench: NAME begin -->`, and so with `end`."""
     begin, end = (f"<!-- make bench: {f'{name} {which}'.strip()} -->" for which in ("begin", "end"))

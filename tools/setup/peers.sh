@@ -1,8 +1,8 @@
 #!/bin/sh
 # The libraries whose session tables `make bench` compares ours with, under build/peers, nothing installed: Debian
 # bookworm's packages of BearSSL, Mbed TLS 2.28 and OpenSSL; Mbed TLS 3.6 compiled from the source that MicroPython
-# builds with; and wolfSSL compiled from Debian's source, since the package keeps 33 sessions of 37 KB. Half a minute,
-# once.
+# builds with; and wolfSSL compiled from Debian's source, since the package keeps 33 sessions of 37 KB. For bare boards
+# BearSSL's source, too. Half a minute, once.
 . "$(dirname "$0")/common.sh"
 . "$(dirname "$0")/private_apt.sh"
 
@@ -78,7 +78,20 @@ wolfssl() {
     mv "$new" "$peers/wolfssl"
 }
 
+bearssl_source() {
+    [ -d "$peers/bearssl-source" ] && return
+    private_apt bookworm
+    say "fetching BearSSL's source from Debian"
+    new=$peers/bearssl-source.new
+    rm -rf "$new" && mkdir -p "$new/deb"
+    (cd "$new/deb" && apt_in bookworm source --download-only bearssl) || fail "could not fetch BearSSL's source"
+    tar -xf "$new"/deb/bearssl_*.orig.tar.* -C "$new" --strip-components=1
+    rm -rf "$new/deb"
+    mv "$new" "$peers/bearssl-source"
+}
+
 package bearssl libbearssl-dev
+bearssl_source
 package mbedtls-2.28 libmbedtls-dev
 package openssl libssl-dev
 mbedtls

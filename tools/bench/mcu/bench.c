@@ -126,14 +126,24 @@ static void new_ids(uint32_t n)
         random_id(batch[i]);
 }
 
-/* All of the table in the order of age, which is the order of use then, too. */
+/* All of the table in the order of age, which is the order of use then, too: a second passes each time, since there is
+ * a table that tells age by its clock alone. */
 static void refill(void)
 {
     for (uint32_t i = 0; i < size; i++) {
+        seconds++;
         random_id(live[i]);
         do_insert((const uint8_t *)live[i]);
     }
     newest = size - 1;
+}
+
+/* Every session is found. That renews all of them in the order of age, so the order stays. */
+static void check_full(void)
+{
+    for (uint32_t i = 0; i < size; i++)
+        if (!peer.get((const uint8_t *)live[i]))
+            fail("the table is not full");
 }
 
 static void report(const char *name, uint64_t ticks_taken, uint32_t operations)
@@ -201,8 +211,7 @@ int main(void)
         peer.init(size);
         refill();
         refill();
-        if (peer.number() != size)
-            fail("the table is not full");
+        check_full();
         measure("hit", do_hit, do_hit);
         measure("miss", do_miss, do_miss);
         refill();

@@ -1,5 +1,5 @@
 /* What a table may need of a C library, on every board the same: not every compiler here comes with one. As in newlib,
- * word by word where both are aligned. */
+ * word by word where it is aligned. */
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,8 +28,12 @@ void *memcpy(void *to, const void *from, size_t n)
 
 void *memset(void *to, int value, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        ((uint8_t *)to)[i] = (uint8_t)value;
+    uint8_t *t = to, byte = (uint8_t)value;
+    if (are_aligned(to, to))
+        for (uint32_t word = byte * 0x01010101u; n >= 4; n -= 4, t += 4)
+            *(word_t *)t = word;
+    while (n--)
+        *t++ = byte;
     return to;
 }
 

@@ -16,8 +16,8 @@ typedef struct {
     int (*add)(const uint8_t *id, const uint8_t *data, uint32_t timeout); /* a new session; a full table makes room */
     int (*get)(const uint8_t *id);    /* 1 when found, with all that a server has to do before it resumes */
     int (*remove)(const uint8_t *id); /* 1 when it was there; NULL when the table cannot */
-    uint32_t (*number)(void);         /* sessions in the table */
-    int expires;                      /* whether a full table looks for expired sessions */
+    int expires;                      /* whether a full table looks for all that have expired */
+    uint32_t (*number)(void);         /* sessions in the table; NULL when it does not expire them */
 } peer_t;
 
 extern const peer_t peer;

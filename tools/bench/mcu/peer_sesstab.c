@@ -44,4 +44,4 @@ static uint32_t number(void)
     return sesstab_sess_number(table);
 }
 
-const peer_t peer = {"sesstab", init, add, get, remove_one, number, 1};
+const peer_t peer = {"sesstab", init, add, get, remove_one, 1, number};
