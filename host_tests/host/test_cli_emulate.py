@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from cli_user import ENDINGS, ROOT, all_gone, descendants, running, sesstab
+from cli_user import ENDINGS, ENVIRONMENT, ROOT, all_gone, descendants, running, sesstab
 from sesstab_tools.emulators import start
 from sesstab_tools.errors import PortError
 from sesstab_tools.repl import Board
+from sesstab_tools.virtual import find_micropython
 
 slow = pytest.mark.slow
 
@@ -54,6 +55,35 @@ def test_emulate_killed_leaves_no_process() -> None:
         process.kill()
         assert all_gone(started)
     os.rmdir(folder)
+
+
+@slow
+@pytest.mark.parametrize("name", ["RPI_PICO", "QEMU_VIRT_RV32"])
+def test_the_end_of_the_emulator_is_an_error(name: str) -> None:
+    with emulated(name) as (process, port):
+        (emulator,) = descendants(process.pid)
+        os.kill(emulator, signal.SIGKILL)
+        assert process.wait(10) == 1
+        assert process.stderr
+        said = process.stderr.read().strip()
+        assert port in said
+        assert "ended" in said
+        assert "\n" not in said
+
+
+def test_an_interpreter_that_cannot_start_again_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "micropython"
+    program.symlink_to(find_micropython())
+    monkeypatch.setitem(ENVIRONMENT, "SESSTAB_MICROPYTHON", str(program))
+    with running("emulate") as process:
+        assert process.stdout and process.stderr
+        assert process.stdout.readline().startswith("/dev/")
+        program.unlink()
+        os.kill(descendants(process.pid)[0], signal.SIGKILL)
+        assert process.wait(10) == 1
+        assert str(program) in process.stderr.read()
 
 
 def test_a_link_that_is_a_file_is_left_alone(tmp_path: Path) -> None:

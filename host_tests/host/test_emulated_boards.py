@@ -283,7 +283,8 @@ def test_a_module_for_another_architecture_is_not_deployed(name: str, board: Boa
     assert would_be_done.engine == "pure"
     assert not any(path.endswith(".mpy") for path in would_be_done.sent)
     assert would_be_done.module.startswith("dist/natmod/")
-    assert would_be_done.module.endswith("/_sesstab.mpy is missing: make natmod")
+    assert "/_sesstab.mpy is missing" in would_be_done.module
+    assert would_be_done.module.endswith(": make natmod")
 
 
 @without_sesstab

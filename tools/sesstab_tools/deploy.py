@@ -137,7 +137,8 @@ def find_module(root: Path, mpy: int) -> tuple[Path | None, str]:
         path = root / "dist" / "natmod" / name / "_sesstab.mpy"
         if path.is_file():
             return path, str(path.relative_to(root))
-    return None, f"dist/natmod/{names[0]}/_sesstab.mpy is missing: make natmod"
+    lesser = f", and so are those of {', '.join(names[1:])}" if names[1:] else ""
+    return None, f"dist/natmod/{names[0]}/_sesstab.mpy is missing{lesser}: make natmod"
 
 
 def deploy(

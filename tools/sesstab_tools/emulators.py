@@ -37,6 +37,9 @@ class RunningBoard(Protocol):
     def reset(self) -> None:
         """Presses the reset button, and waits for the prompt."""
 
+    def check(self) -> None:
+        """BoardError: the emulator has ended by itself, and why."""
+
     def close(self) -> None:
         """Ends the emulator and the port; nothing is left behind."""
 

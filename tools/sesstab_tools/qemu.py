@@ -114,6 +114,11 @@ class QemuBoard:
             self._ask("cont")
             self._wait_until_ready()
 
+    def check(self) -> None:
+        """BoardError: QEMU has ended by itself, and why."""
+        if self._process.poll() is not None:
+            raise self._ended()
+
     def close(self) -> None:
         """Ends the emulator and its port; nothing is left behind."""
         if self._closed:

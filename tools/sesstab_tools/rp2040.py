@@ -133,6 +133,11 @@ class RP2040Board:
         """The reset button: whatever runs is gone, and MicroPython starts anew with the flash as it is."""
         self._ask("reset", _START_TIME)
 
+    def check(self) -> None:
+        """BoardError: the emulator has ended by itself, and why."""
+        if self._process.poll() is not None:
+            raise self._ended()
+
     def close(self) -> None:
         """Ends the emulator and its ports; keeps the flash, if there is a file for it."""
         if self._closed:
@@ -193,7 +198,7 @@ class RP2040Board:
             why = "no prompt; does main.py run for ever?" if command in ("prompt", "reset") else "no answer"
             raise BoardError(f"port {self.port}: {timeout:g} s after {command!r} {why}")
         if not answer:
-            raise BoardError(f"port {self.port}: the emulator ended: {self._last_words()}")
+            raise self._ended()
         values: dict[str, Any] = json.loads(answer)
         return values
 
@@ -220,7 +225,8 @@ class RP2040Board:
             line += data
         return line
 
-    def _last_words(self) -> str:
+    def _ended(self) -> BoardError:
         self._errors.seek(0)
         lines = [line for line in self._errors.read().decode(errors="replace").splitlines() if line.strip()]
-        return next((line for line in lines if "Error" in line), lines[-1] if lines else "without a word")
+        words = next((line for line in lines if "Error" in line), lines[-1] if lines else "without a word")
+        return BoardError(f"port {self.port}: the emulator ended: {words}")

@@ -98,6 +98,11 @@ class VirtualBoard:
             reason = self._failure or "close it"
             raise BoardError(f"port {self.port}: the virtual board did not start again; {reason}")
 
+    def check(self) -> None:
+        """BoardError: the interpreter has ended and does not start again, and why."""
+        if self._failure:
+            raise BoardError(f"port {self.port}: {self._command[0]} {self._failure}")
+
     def close(self) -> None:
         """Ends the interpreter and the port; nothing is left behind."""
         if self._closing:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +14,8 @@ from ..deploy import find_root
 from ..emulators import UNIX, start
 from .app import app, examples
 from .options import Root
+
+_CHECK_EVERY = 0.5  # seconds
 
 
 @app.command(
@@ -49,7 +51,8 @@ def emulate(
 ) -> None:
     """Starts an emulated board, prints its port, and runs until Ctrl-C.
 
-    The port stays while the board is reset; any program may use it, one at a time.
+    The port stays while the board is reset; any program may use it, one at a time. If the emulator ends by
+    itself, that is an error.
     """
     with (
         start(name, find_root(root), files=files, heap=heap, uart=uart) as board,
@@ -60,7 +63,8 @@ def emulate(
         if uart:
             print(getattr(board, "uart_port", None), flush=True)
         while True:
-            signal.pause()
+            board.check()
+            time.sleep(_CHECK_EVERY)
 
 
 @contextlib.contextmanager
