@@ -389,7 +389,7 @@ class SessionTable:
     def cache_size(self, size):
         if _int(size) < 0:
             raise ValueError(f"cache_size is {size}, must not be negative")
-        lib.sesstab_sess_set_cache_size(self._t, min(size, self._capacity))
+        lib.sesstab_sess_set_cache_size(self._t, min(size, 0xFFFFFFFF))
 
     @property
     def on_new(self):

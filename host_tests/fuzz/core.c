@@ -133,6 +133,15 @@ static size_t take_id(uint8_t id[SESSTAB_ID_MAX + 3])
     return len;
 }
 
+/* An id in memory of its own, at any alignment, so that a sanitizer sees where it ends. */
+static const uint8_t *exact(uint8_t **memory, const uint8_t *id, size_t len)
+{
+    size_t offset = len != 0 ? id[len - 1] & 3u : 0;
+    *memory = malloc(offset + len + (len == 0));
+    MUST(*memory != NULL);
+    return memcpy(*memory + offset, id, len);
+}
+
 static size_t patterns_in_id(size_t len)
 {
     return (len - 1) / 4;
@@ -437,6 +446,8 @@ static void fill(void)
 static void call(void)
 {
     uint8_t id[SESSTAB_ID_MAX + 3];
+    const uint8_t *asked;
+    uint8_t *memory;
     size_t id_len;
     uint32_t value;
     if (is_over(&in) || calls++ >= CALLS)
@@ -460,13 +471,17 @@ static void call(void)
     case 11: case 12: case 13: case 14:
         id_len = take_id(id);
         value = take(&in) & 1;
-        see("get", is_model ? model_get_session(&model, id, id_len, (uint8_t)value)
-                            : name_of(sesstab_get_session(core, id, id_len, (uint8_t)value)));
+        asked = exact(&memory, id, id_len);
+        see("get", is_model ? model_get_session(&model, asked, id_len, (uint8_t)value)
+                            : name_of(sesstab_get_session(core, asked, id_len, (uint8_t)value)));
+        free(memory);
         break;
     case 15:
         id_len = take_id(id);
-        see("has", (uint32_t)(is_model ? model_has_session(&model, id, id_len)
-                                       : sesstab_has_session(core, id, id_len)));
+        asked = exact(&memory, id, id_len);
+        see("has", (uint32_t)(is_model ? model_has_session(&model, asked, id_len)
+                                       : sesstab_has_session(core, asked, id_len)));
+        free(memory);
         break;
     case 16:
         value = take(&in) & 1 ? now : take_time();

@@ -147,6 +147,19 @@ def test_each_target_has_a_worker_of_its_own(project: Path, virtual_board: Virtu
     assert "9 passed" in report
 
 
+def test_workers_start_with_what_takes_longest(project: Path) -> None:
+    folder = project / "host_tests"
+    text = "import pytest\n@pytest.mark.parametrize('n', range({}))\n{}def test_{}(n): pass\n"
+    for name, tests, mark in (("a", 9, ""), ("b", 5, "slow"), ("c", 1, "slow(seconds=6)"), ("d", 9, "")):
+        mark = f"@pytest.mark.{mark}\n" if mark else ""
+        (folder / f"test_{name}.py").write_text(text.format(tests, mark, name))
+    report = run_pytest(
+        project, "-p", "xdist", "-n1", "-v", "--target=cpython", "--engine=pure", "-k", "not outcomes"
+    )
+    started = [line[line.index("/test_") + 6] for line in report.splitlines() if "] PASSED" in line]
+    assert "".join(started) == "c" + 5 * "b" + 9 * "a" + 9 * "d"
+
+
 @pytest.mark.parametrize(
     ("source", "text"),
     [("def test_x(:", "test_bad.py:1: "), ("def test_x(a): pass", "test_x: device tests take no arguments")],

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "slow: takes minutes; `make test-quick` leaves it out")
+    config.addinivalue_line(
+        "markers", "slow(seconds=1): `make test-quick` leaves it out, and pytest -n starts with the longest"
+    )
     tests = (config.rootpath / config.getini("device_tests")).resolve()
     try:
         root = find_root(config.rootpath)
@@ -82,14 +85,32 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """
     from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
-    groups = {f"[{target}]": target.group for target in config.stash[_TARGETS]}
-
     class TargetScheduling(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
-            file, _, test = nodeid.partition("::")
-            return groups.get(test[test.find("[") :], file)
+            return _group(config, nodeid)
 
-    return None if config.getvalue("dist") in ("no", "each") else TargetScheduling(config, log)
+    if config.getvalue("dist") in ("no", "each"):
+        return None
+    config.option.loadscopereorder = False  # which would start with the groups that have most tests
+    return TargetScheduling(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In workers, the groups that take longest come first: at the end no worker is alone with one of them."""
+    if not hasattr(config, "workerinput"):
+        return
+    seconds: Counter[str] = Counter()
+    for item in items:
+        if mark := item.get_closest_marker("slow"):
+            seconds[_group(config, item.nodeid)] += mark.kwargs.get("seconds", 1)
+    items.sort(key=lambda item: -seconds[_group(config, item.nodeid)])
+
+
+def _group(config: pytest.Config, nodeid: str) -> str:
+    file, _, test = nodeid.partition("::")
+    groups = {f"[{target}]": target.group for target in config.stash[_TARGETS]}
+    return groups.get(test[test.find("[") :], file)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
