@@ -647,8 +647,9 @@ int sesstab_add_session(sesstab_t *t, sesstab_handle_t h)
         release(t, other);
     }
     if (t->number >= t->cache_size) {
+        int tells = t->config.on_remove != NULL;
         make_room(t, now);
-        if (t->config.on_remove && !session(t, h)) /* freed by the callback */
+        if (tells && !session(t, h)) /* freed by the callback, which may have unset itself, too */
             return 0;
     }
     enter(t, i, bucket);

@@ -224,8 +224,8 @@ static int insert(sesstab_t *t, const record_t *r, uint32_t now, uint32_t elapse
 
 int32_t sesstab_load(sesstab_t *t, const uint8_t *snapshot, size_t size, uint32_t elapsed)
 {
-    int32_t count = check(t, snapshot, size);
     uint32_t now = sesstab_now(t);
+    int32_t count = check(t, snapshot, size);
     if (count < 0 || now == 0)
         return count < 0 ? count : 0;
     uint32_t number = sesstab_sess_number(t), most = sesstab_sess_get_cache_size(t);
@@ -239,9 +239,12 @@ int32_t sesstab_load(sesstab_t *t, const uint8_t *snapshot, size_t size, uint32_
     }
     at = HEADER_SIZE;
     for (int32_t i = 0; i < count; i++) {
-        at += read_record(snapshot + at, size - at, &r);
+        size_t n = read_record(snapshot + at, size - at, &r);
+        if (n == 0) /* the clock, which insert asks, has changed the snapshot */
+            break;
         if (is_wanted(t, &r, elapsed) && wanted-- <= room)
             loaded += insert(t, &r, now, elapsed);
+        at += n;
     }
     return loaded;
 }

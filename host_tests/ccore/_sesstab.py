@@ -326,7 +326,8 @@ class SessionTable:
         return lib.sesstab_dump(self._t, ffi.from_buffer("uint8_t[]", view, require_writable=True), size)
 
     def load(self, buf, elapsed=0):
-        snapshot = _bytes(buf)
+        _bytes(buf)  # or TypeError
+        snapshot = ffi.from_buffer(buf)  # as it is, since the clock may change it
         elapsed = elapsed if 0 <= _int(elapsed) <= TIME_MAX else TIME_MAX
         loaded = lib.sesstab_load(self._t, snapshot, len(snapshot), elapsed)
         if loaded < 0:

@@ -502,6 +502,22 @@ def test_on_remove_may_free_the_session_that_is_being_added():
     assert table.sess_number() == 0
 
 
+def test_on_remove_may_free_the_session_that_is_being_added_and_unset_itself():
+    table, _ = make(capacity=1)
+    put(table, b"old")
+
+    def on_remove(table, h):
+        table.on_remove = None
+        table.free(new)
+
+    table.on_remove = on_remove
+    new = table.new_session(b"new", b"")
+    assert table.add_session(new) == 0
+    assert table.session_refs(new) == 0
+    assert table.sess_number() == 0
+    assert not table.has_session(b"new")
+
+
 def test_on_remove_may_free_the_session_that_on_get_gave():
     table, _ = make(capacity=1)
     put(table, b"old")

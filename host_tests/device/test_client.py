@@ -47,10 +47,15 @@ class SSLSocket:
     def __init__(self, server, host, session):
         self._work = (server, host, session)
         self._session = None
+        self._connected = False
+        self.waits = 0  # reads and writes that would block
+        self.calls = 0
+        self.error = None
         self.closed = 0
 
     def handshake(self):
         self._session = self._work[0].handshake(self._work[1], self._work[2])
+        self._connected = True
 
     @property
     def session(self):
@@ -59,10 +64,29 @@ class SSLSocket:
             raise OSError(-0x7100, "MBEDTLS_ERR_SSL_BAD_INPUT_DATA")
         return session
 
-    def read(self, n=-1):
-        if self._session is None:
+    def _do(self, result):
+        self.calls += 1
+        if self.waits:
+            self.waits -= 1
+            return None
+        if not self._connected:
             self.handshake()
-        return b"answer"
+        if self.error:
+            raise self.error
+        return result
+
+    def read(self, n=-1):
+        return self._do(b"answer")
+
+    def readline(self):
+        return self._do(b"answer")
+
+    def readinto(self, buf):
+        buf[:6] = b"answer"
+        return self._do(6)
+
+    def write(self, buf):
+        return self._do(len(buf))
 
     def close(self):
         self.closed += 1
@@ -226,6 +250,64 @@ def test_failed_handshake_forgets_what_was_refused_but_not_for_a_bad_network():
     assert connect(table, context) == (False, False)
 
 
+# Upstream's socket, where it does not block, shakes hands when it is read or written.
+LATER = (
+    lambda stream: stream.read(6),
+    lambda stream: stream.read(),
+    lambda stream: stream.readline(),
+    lambda stream: stream.readinto(bytearray(6)),
+    lambda stream: stream.write(b"hello\n"),
+)
+
+
+def connect_later(table, context):
+    return client._new_stream(table, context, "socket", "a.example", 443, 0, False)
+
+
+def test_socket_that_handshakes_later_waits_for_nobody():
+    for use in LATER:
+        table, context, _ = make()
+        stream = connect_later(table, context)
+        assert stream.handshake()
+        context.socket.waits = 3
+        for n in (1, 2, 3):
+            assert use(stream) is None
+            assert context.socket.calls == n
+        assert table.sess_number() == 0
+        assert use(stream) in (b"answer", 6)
+        stream.close()
+        assert table.sess_number() == 1
+
+
+def test_refusal_of_a_handshake_that_comes_later_is_forgotten():
+    for use in LATER:
+        for errno, left in ((104, 1), (None, 1), (-0x7780, 0)):
+            table, context, _ = make()
+            connect(table, context)
+            context.server.error = OSError(errno, "") if errno else OSError()
+            stream = connect_later(table, context)
+            assert stream.handshake()
+            assert raises(OSError, use, stream)
+            assert table.sess_number() == left
+            stream.close()
+            context.server.error = None
+            assert connect(table, context) == (bool(left), bool(left))
+
+
+def test_session_of_a_connection_that_breaks_after_its_handshake_stays():
+    for blocking in (True, False):
+        for use in LATER:
+            table, context, _ = make()
+            stream = client._new_stream(table, context, "socket", "a.example", 443, 0, blocking)
+            assert stream.handshake()
+            assert stream.read(6) == b"answer"
+            context.socket.error = OSError(-0x7180, "MBEDTLS_ERR_SSL_INVALID_MAC")
+            assert raises(OSError, use, stream)
+            stream.close()
+            assert table.sess_number() == 1
+            assert raises(OSError, use, stream)
+
+
 # ---- What is refused ----
 
 
@@ -297,11 +379,16 @@ def test_session_class_is_one_that_can_be_made_from_bytes():
 
 
 class Pieces:
-    """A TLS socket whose reads give what is listed; TICKET is what a ticket cuts short."""
+    """A TLS socket whose reads give what is listed; a tuple is what a ticket cuts short.
+
+    `saved` is what save() says of it: 1 stored, 2 not stored.
+    """
 
     def __init__(self, *pieces):
         self.pieces = list(pieces)
         self.ticket = False
+        self.saved = 1
+        self.raises = {}
         self.log = []
         self.asked = []
 
@@ -333,15 +420,21 @@ class Pieces:
 
     # The session's side
 
+    def may_raise(self, what):
+        if what in self.raises:
+            raise self.raises[what]
+
     def save(self):
-        saved, self.ticket = self.ticket, False
-        return 1 if saved else 0
+        self.may_raise("save")
+        ticket, self.ticket = self.ticket, False
+        return self.saved if ticket else 0
 
     def resumed(self):
         return 1
 
     def close_notify(self):
         self.log.append("close_notify")
+        self.may_raise("close_notify")
         return 0
 
     def done(self):
@@ -352,11 +445,13 @@ class Pieces:
 
     def close(self):
         self.log.append("close")
+        self.may_raise("close")
 
 
-def stream_of(*pieces, blocking=True):
+def stream_of(*pieces, blocking=True, saved=1):
     tls = Pieces(*pieces)
-    stream = client.TLSStream(tls, tls, None)
+    tls.saved = saved
+    stream = client.TLSStream(tls, tls, None, True)
     stream.setblocking(blocking)
     assert tls.blocking is blocking
     return stream, tls
@@ -404,12 +499,39 @@ def test_reads_ask_for_what_is_left():
         assert tls.asked == asked
 
 
-def test_ticket_that_cannot_be_saved_does_not_end_a_read_that_blocks():
-    tls = Pieces(None, b"abc")
-    assert client.TLSStream(tls, tls, None).read(3) == b"abc"
-    assert stream_of(None, b"abc")[0].read(3) == b"abc"
-    assert stream_of(None, b"abc\n")[0].readline() == b"abc\n"
-    assert stream_of(None, b"abc")[0].readinto(bytearray(3)) == 3
+def test_ticket_that_is_not_stored_does_not_end_a_read():
+    for blocking in (True, False):
+        for pieces in ([(None,), b"abc\n"], [(b"a",), b"bc\n"], [(None,), (b"ab",), b"c\n"]):
+            for use in (lambda stream: stream.read(4), lambda stream: stream.readline()):
+                assert use(stream_of(*pieces, blocking=blocking, saved=2)[0]) == b"abc\n"
+            assert stream_of(*pieces, b"", blocking=blocking, saved=2)[0].read(9) in (b"abc\n", b"ab")
+            buf = bytearray(4)
+            assert stream_of(*pieces, blocking=blocking, saved=2)[0].readinto(buf) == 4
+            assert buf == b"abc\n"
+    assert stream_of((b"a",), b"bc", saved=2)[0].read() == b"abc"
+
+
+def test_ticket_that_save_does_not_tell_of_does_not_end_a_read_that_blocks():
+    for n in (1, 2, 8):
+        nothing = [None] * n
+        assert stream_of(*nothing, b"abc")[0].read(3) == b"abc"
+        assert stream_of(*nothing, b"abc\n")[0].readline() == b"abc\n"
+        assert stream_of(*nothing, b"abc")[0].readinto(bytearray(3)) == 3
+        stream, tls = stream_of(*nothing, b"abc", *nothing, b"de", *nothing, b"")
+        assert (stream.read(3), stream.read(2), stream.read(1)) == (b"abc", b"de", b"")
+        assert tls.pieces == []
+
+
+def test_socket_that_is_set_not_to_block_behind_the_streams_back_is_noticed():
+    for use in (
+        lambda stream: stream.read(3),
+        lambda stream: stream.readline(),
+        lambda stream: stream.readinto(bytearray(3)),
+    ):
+        stream, tls = stream_of(*[None] * 20, b"abc")
+        for left in (12, 11, 10):
+            assert use(stream) is None
+            assert len(tls.pieces) == left
 
 
 def test_reads_that_would_block_or_end_are_left_alone():
@@ -485,6 +607,28 @@ def test_what_else_a_stream_is_asked():
     assert tls.log == [b"hello"]
     assert stream.ioctl(4, 0) == 0
     assert tls.log == [b"hello", "close_notify", "done", "close"]
+
+
+def test_close_closes_whatever_fails():
+    for failing in (("save",), ("close_notify",), ("close",), ("save", "close_notify", "close")):
+        stream, tls = stream_of()
+        tls.raises = {what: OSError(104) for what in failing}
+        assert stream.close() is None
+        assert tls.log[-2:] == ["done", "close"]
+        assert stream.session_reused is True
+        del tls.log[:]
+        stream.close()
+        assert tls.log == []
+
+
+def test_interrupt_comes_through_close_once_it_has_closed():
+    for failing in ("save", "close_notify", "close"):
+        stream, tls = stream_of()
+        tls.raises = {failing: KeyboardInterrupt()}
+        assert raises(KeyboardInterrupt, stream.close)
+        assert tls.log[-2:] == ["done", "close"]
+        stream.close()
+        assert stream.session_reused is True
 
 
 # ---- Through _sesstab.Client, which is in firmware with sesstab in it ----

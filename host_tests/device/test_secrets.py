@@ -188,3 +188,24 @@ def test_what_a_snapshot_is_made_in():
         del sesstab.format.bytearray
     assert snapshot.find(SECRET) > 0
     assert made == [bytes(len(snapshot))]
+
+
+def test_a_dump_without_memory_for_its_result():
+    """The pure engine's: what was written so far is wiped."""
+    buffers = []
+
+    def no_more(buffer):
+        buffers.append(buffer)
+        raise MemoryError
+
+    table = sesstab.pure.SessionTable(2)
+    put(table, b"id", SECRET)
+    sesstab.format.memoryview = no_more
+    try:
+        table.dump()
+    except MemoryError:
+        pass
+    finally:
+        del sesstab.format.memoryview
+    assert bytes(buffers[0]) == bytes(len(buffers[0]))
+    assert SECRET in table.dump()

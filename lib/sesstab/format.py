@@ -168,23 +168,23 @@ def dump(table, buf, max_bytes):
         return _dump_bytes(table, max_bytes)
     if not isinstance(buf, _WRITABLE):
         raise TypeError("buf must be a bytearray or memoryview")
+    now = table.now()
     size = len(buf)
     if max_bytes is not None and max_bytes < size:
         size = max_bytes
-    return _dump(table, buf, size)
+    return _dump(table, buf, size, now)
 
 
 def _dump_bytes(table, max_bytes):
     buf = bytearray(dump_size(table))
-    used = dump(table, buf, max_bytes)
-    result = bytes(memoryview(buf)[:used])
-    for i in range(used):
-        buf[i] = 0
-    return result
+    try:
+        return bytes(memoryview(buf)[: dump(table, buf, max_bytes)])
+    finally:  # there may be no memory for the second copy
+        for i in range(len(buf)):
+            buf[i] = 0
 
 
-def _dump(table, buf, size):
-    now = table.now()
+def _dump(table, buf, size, now):
     used = _HEADER_SIZE + _CRC_SIZE
     if size < used:
         return 0
@@ -267,7 +267,7 @@ def _is_wanted(table, buf, at, elapsed):
 def _insert(table, buf, at, now, elapsed):
     # 1, or 0 when there is no slot or on_remove is running.
     slot = table._free
-    if slot == _END:
+    if slot == _END or _get(buf, at, 2) >> 5 > table._data_size:
         return 0
     width = buf[at + 3]
     age = _get(buf, at + _FIXED_SIZE + width, width) + elapsed
@@ -295,8 +295,8 @@ def load(table, buf, elapsed):
         raise TypeError("elapsed must be an int")
     if not 0 <= elapsed <= _TIME_MAX:
         elapsed = _TIME_MAX
-    count = _check(table, buf)
     now = table.now()
+    count = _check(table, buf)
     if not now:
         return 0
     end = len(buf) - _CRC_SIZE
@@ -309,9 +309,12 @@ def load(table, buf, elapsed):
         at += _record_size(buf, at, end)
     at = _HEADER_SIZE
     for _ in range(count):
+        more = _record_size(buf, at, end)
+        if not more:  # the clock, which add_session may ask, has changed the snapshot
+            break
         if _is_wanted(table, buf, at, elapsed):
             if wanted <= room:
                 loaded += _insert(table, buf, at, now, elapsed)
             wanted -= 1
-        at += _record_size(buf, at, end)
+        at += more
     return loaded

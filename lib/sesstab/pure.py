@@ -267,20 +267,24 @@ def _call(table, callback, argument):
 def _tell_removed(table, h):
     table._busy = True
     table._calm = 0
-    _call(table, table._on_remove, h)
-    table._busy = False
+    try:
+        _call(table, table._on_remove, h)
+    finally:  # the stack may be too short even for _call
+        table._busy = False
 
 
 def _remove_slot(table, slot, h):
     # Removes what is in the slot on behalf of `h`, which has the same id. As in libssl, the callback
     # comes before the table gives back its reference.
     _leave(table, slot)
-    if table._on_remove is not None:
-        table._leaving = slot
-        _tell_removed(table, h)
+    try:
+        if table._on_remove is not None:
+            table._leaving = slot
+            _tell_removed(table, h)
+    finally:
         table._leaving = -1
-    if not table._refs[slot]:
-        _free_slot(table, slot)
+        if not table._refs[slot]:
+            _free_slot(table, slot)
 
 
 def _remove_expired(table, now):
@@ -298,8 +302,8 @@ def _remove_expired(table, now):
     return removed
 
 
-def _make_room(table):
-    _count(table, _CACHE_FULL, _remove_expired(table, _now(table)))
+def _make_room(table, now):
+    _count(table, _CACHE_FULL, _remove_expired(table, now))
     while table._number >= table._cache_size:
         oldest = table._prevs[_END]
         _remove_slot(table, oldest, table._handles[oldest])
@@ -369,10 +373,11 @@ def _take(table, h, id, size):
         return -1
     _count(table, _CB_HITS)
     # With UPDATE_TIME, adding would make an expired session fresh.
-    if table._mode & _NO_STORE or (table._mode & _UPDATE_TIME and _is_expired(table, slot, _now(table))):
-        return slot
-    table.add_session(h)
-    return slot if table._handles[slot] == h else -1  # on_remove may have freed it
+    if not (
+        table._mode & _NO_STORE or (table._mode & _UPDATE_TIME and _is_expired(table, slot, _now(table)))
+    ):
+        table.add_session(h)
+    return slot if table._handles[slot] == h else -1  # on_remove or the clock may have freed it
 
 
 def _resume(table, slot, context):
@@ -382,6 +387,9 @@ def _resume(table, slot, context):
         table.free(h)
         return 0
     now = _now(table)
+    if table._handles[slot] != h:  # the clock has freed it
+        _count(table, _MISSES)
+        return 0
     if _is_expired(table, slot, now):
         _count(table, _TIMEOUTS)
         table.remove_session(h)
@@ -514,10 +522,11 @@ class SessionTable:
             raise TypeError("timeout must be an int or None")
         if not 0 < _len(id) <= _ID_MAX or _len(data) > self._data_size or context & ~0xFF:
             return 0
+        now = _now(self)  # before anything else, since it may call the table
         slot = self._free
         if slot == _END or not 0 <= timeout <= _TIMEOUT_MAX:
             return 0
-        self._created[slot] = _now(self)
+        self._created[slot] = now
         self._lifetimes[slot] = timeout
         self._contexts[slot] = context
         self._free = self._nexts[slot]
@@ -548,8 +557,13 @@ class SessionTable:
         slot = h & self._mask
         if self._handles[slot] != h or self._busy:
             return 0
+        now = 0
+        if self._mode & _UPDATE_TIME or self._number >= self._cache_size:
+            now = _now(self)  # first, since it may call the table
+            if self._handles[slot] != h:
+                return 0
         if self._mode & _UPDATE_TIME:
-            self._created[slot] = _now(self)
+            self._created[slot] = now
             _note_times(self, slot)
         if self._tags[slot]:
             return 0
@@ -559,7 +573,7 @@ class SessionTable:
             if not self._refs[twin]:
                 _free_slot(self, twin)
         if self._number >= self._cache_size:
-            _make_room(self)
+            _make_room(self, now)
             if self._handles[slot] != h:  # on_remove has freed it
                 return 0
         _enter(self, slot)
