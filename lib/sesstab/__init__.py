@@ -19,7 +19,7 @@ try:
     from _sesstab import SessionTable
 
     ENGINE = "native"
-except ImportError:
+except (ImportError, ValueError):  # ValueError: there is one, and it is for another firmware
     from .pure import SessionTable
 
     ENGINE = "pure"

@@ -16,6 +16,7 @@ _POLL = 3  # requests of ioctl()
 _CLOSE = 4
 _EINVAL = 22
 _DATA_MIN = 144  # bytes: what a client has to remember, and a short ticket
+_IN_VAIN = 8  # reads in a row that may give nothing although the socket blocks: more tickets come from no server
 
 _NO_PRIMITIVES = (
     "this firmware gives no access to a client's TLS session: use one with sesstab in it (docs/building.md), "
@@ -26,11 +27,12 @@ _NO_PRIMITIVES = (
 class TLSStream(io.IOBase):
     """A connection to a TLS server, like what SSLContext.wrap_socket() returns."""
 
-    def __init__(self, tls, session, forget):
+    def __init__(self, tls, session, forget, blocking):
         self._tls = tls
         self._session = session  # None when closed
-        self._forget = forget
-        self._blocking = True
+        self._forget = forget  # None when the handshake is over
+        self._blocking = blocking
+        self._in_vain = 0  # reads in a row that gave nothing
         self._reused = None
         self._poller = None
 
@@ -42,16 +44,9 @@ class TLSStream(io.IOBase):
 
     def handshake(self):
         """Goes on with the handshake. True when it is over, False when it has to wait for the server."""
-        try:
-            over = self._session.handshake()
-        except OSError as error:
-            # A server that refuses an attempt to resume gets a full handshake the next time. What the network
-            # did has a positive number, and says nothing about the session.
-            if (error.errno or 0) < 0:
-                self._forget()
-            raise
+        over = self._try(self._session.handshake)
         if over:
-            self._session.save()
+            self._save()
         else:
             self._blocking = False
         return bool(over)
@@ -62,29 +57,29 @@ class TLSStream(io.IOBase):
     def read(self, n=-1):
         if n is None:
             n = -1
-        data = self._tls.read(n)
+        data = self._try(self._tls.read, n)
         while self._was_ticket(data) and (n < 0 or data is None or len(data) < n):
-            data = _join(data, self._tls.read(n if n < 0 else n - len(data or b"")))
+            data = _join(data, self._try(self._tls.read, n if n < 0 else n - len(data or b"")))
         return data
 
     def readinto(self, buf, n=-1):
         view = memoryview(buf)
         if n >= 0:
             view = view[:n]
-        n = self._tls.readinto(view)
+        n = self._try(self._tls.readinto, view)
         while self._was_ticket(n) and (n or 0) < len(view):
-            more = self._tls.readinto(view[n or 0 :])
+            more = self._try(self._tls.readinto, view[n or 0 :])
             n = more if n is None else n + (more or 0)
         return n
 
     def readline(self):
-        line = self._tls.readline()
+        line = self._try(self._tls.readline)
         while self._was_ticket(line) and not (line and line.endswith(b"\n")):
-            line = _join(line, self._tls.readline())
+            line = _join(line, self._try(self._tls.readline))
         return line
 
     def write(self, *args):
-        return self._tls.write(*args)
+        return self._try(self._tls.write, *args)
 
     def setblocking(self, flag):
         self._tls.setblocking(flag)
@@ -102,11 +97,15 @@ class TLSStream(io.IOBase):
         """Saves what came last, tells the server, closes the socket. Does not raise; may be repeated."""
         session, self._session = self._session, None
         if session:
-            session.save()
-            session.close_notify()
-            self._reused = session.resumed()
-            session.done()
-            self._tls.close()
+            try:
+                self._reused = session.resumed()
+                session.save()
+                session.close_notify()
+            except Exception:  # of a stream below that is written in Python
+                pass
+            finally:
+                session.done()
+                self._close_tls()
 
     def __getattr__(self, name):
         return getattr(self._tls, name)  # cipher() and what else it has
@@ -117,9 +116,35 @@ class TLSStream(io.IOBase):
     def __exit__(self, *error):
         self.close()
 
+    def _close_tls(self):
+        try:
+            self._tls.close()
+        except Exception:
+            pass
+
+    def _try(self, function, *args):
+        try:
+            return function(*args)
+        except OSError as error:
+            # A server that refuses an attempt to resume gets a full handshake the next time. What the network
+            # did has a positive number, and says nothing about the session.
+            if self._forget and (error.errno or 0) < 0:
+                self._forget()
+            raise
+
+    def _save(self):
+        saved = self._session.save()
+        if saved is not None:
+            self._forget = None
+        return saved
+
     def _was_ticket(self, result):
-        # One that could not be saved is a ticket all the same: nothing else gives None when a socket blocks.
-        return self._session and (self._session.save() or (result is None and self._blocking))
+        if not self._session or self._save():
+            return self._session
+        # Not every ticket is told of: one that was not stored is not. Nothing else gives None when a socket
+        # blocks, but whether it still does only the socket below knows. One that does not is found out soon.
+        self._in_vain = self._in_vain + 1 if result is None else 0
+        return self._blocking and 0 < self._in_vain <= _IN_VAIN
 
     def _poll(self, flags):
         # The TLS socket knows what it has decrypted already, and only a poller can ask it.
@@ -185,7 +210,7 @@ def _new_stream(table, ctx, sock, host, port, context, blocking):
         tls = session.connect(sock, host, blocking)
     else:
         raise NotImplementedError(_NO_PRIMITIVES)
-    return TLSStream(tls, session, forget)
+    return TLSStream(tls, session, forget, blocking)
 
 
 def _check_table(table):
@@ -212,7 +237,7 @@ def _client_class(table):
     # The C class takes tables of its own module only, not those of the Python engine.
     try:
         import _sesstab
-    except ImportError:
+    except (ImportError, ValueError):  # or one for another firmware
         return None
     return getattr(_sesstab, "Client", None) if isinstance(table, _sesstab.SessionTable) else None
 
@@ -262,16 +287,17 @@ class _Upstream:
 
     def save(self):
         if self._saved:
-            return
+            return 0
         try:
             data = bytes([self._verified]) + self._tls.session.serialize()
         except OSError:  # the handshake is not over
-            return
+            return None
         self._saved = True
         if data != self._offered:  # else it resumed, and the session is no younger for it
             h = self._table.new_session(self._id, data, None, self._context)
             self._table.update_cache(h, SESS_CACHE_CLIENT)
             self._table.free(h)
+        return 0  # it comes with the handshake, and ends no read
 
     def close_notify(self):
         pass  # there is no way to send one

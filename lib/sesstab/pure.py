@@ -372,10 +372,9 @@ def _take(table, h, id, size):
         table.free(h)
         return -1
     _count(table, _CB_HITS)
+    mode = table._mode
     # With UPDATE_TIME, adding would make an expired session fresh.
-    if not (
-        table._mode & _NO_STORE or (table._mode & _UPDATE_TIME and _is_expired(table, slot, _now(table)))
-    ):
+    if not (mode & _NO_STORE or (mode & _UPDATE_TIME and _is_expired(table, slot, _now(table)))):
         table.add_session(h)
     return slot if table._handles[slot] == h else -1  # on_remove or the clock may have freed it
 
