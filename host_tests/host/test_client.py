@@ -153,6 +153,18 @@ def test_ticket_that_is_too_large_for_the_table_is_no_end_of_the_stream(
     assert board.eval("table.sess_number()") == 0
 
 
+@pytest.mark.parametrize("read", ["read(4)", "readline()", "readinto(buf)"])
+def test_socket_set_to_non_blocking_below_the_stream_does_not_block(
+    board: Board, server12: Server, read: str
+) -> None:
+    board.exec(f"sock = dial({server12.port})\nbuf = bytearray(4)")
+    board.exec(f"s = table.wrap_socket(ctx, sock, 'localhost', {server12.port})\nsock.setblocking(False)")
+    assert board.eval(f"s.{read}") is None  # the server waits for the client
+    board.exec("sock.setblocking(True)\ns.write(b'hello\\n')")
+    assert board.eval("s.read(15)") == HELLO
+    board.exec("s.close()")
+
+
 def test_session_ends_up_in_the_table_without_a_read_too(board: Board, server12: Server) -> None:
     """TLS 1.2: right after the handshake."""
     board.exec(f"s = table.wrap_socket(ctx, dial({server12.port}), 'localhost', {server12.port})")
@@ -312,6 +324,60 @@ def test_close_does_not_raise_when_the_server_is_gone(board: Board, server: Serv
     board.exec("s.close(); s.close()")
     assert board.eval("s.session_reused") is False
     assert board.eval("leaks()[1]") == 1
+
+
+# A stream below the TLS socket that is written in Python, and raises when `bad` is set.
+PYTHON_STREAM = """
+import io
+
+class Below(io.IOBase):
+    bad = None
+    closed = 0
+    def __init__(self, sock):
+        self.sock = sock
+    def readinto(self, buf):
+        return self.sock.readinto(buf)
+    def write(self, buf):
+        if self.bad:
+            raise self.bad
+        return self.sock.write(buf)
+    def ioctl(self, request, arg):
+        if request == 4:
+            self.closed += 1
+            self.sock.close()
+        return 0
+
+def close_badly(port, bad):
+    below = Below(dial(port))
+    s = table.wrap_socket(ctx, below, "localhost", port)
+    line = s.write(b"hello\\n") and s.readline()
+    below.bad = bad
+    try:
+        s.close()
+        raised = None
+    except BaseException as error:
+        raised = repr(error)
+    s.close()
+    return raised, below.closed, sesstab.session_reused(s), line
+"""
+
+
+def test_close_gives_all_back_when_the_stream_below_raises(
+    board: Board, server: Server, request: pytest.FixtureRequest
+) -> None:
+    with_id = (
+        request.node.callspec.params["server"] == "1.2-id"
+    )  # OpenSSL forgets it for want of a close_notify
+    board.exec(PYTHON_STREAM)
+    for bad, raised in (
+        ("OSError(104)", None),
+        ("ValueError()", None),
+        ("KeyboardInterrupt()", "KeyboardInterrupt()"),
+    ):
+        board.exec("table.clear()")
+        for reused in (False, not with_id):
+            assert board.eval(f"close_badly({server.port}, {bad})") == (raised, 1, reused, HELLO)
+            assert board.eval("leaks()") == (1, 1, 5)
 
 
 def handshake_and_reset(server: Server, stream: socket.socket) -> None:

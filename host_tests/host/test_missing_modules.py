@@ -1,15 +1,19 @@
-"""The device package where the firmware lacks something: a module, floating point."""
+"""The device package where the firmware lacks something: a module, one that fits, floating point."""
 
 from __future__ import annotations
 
 import builtins
 import importlib
+import os
 import struct
+import subprocess
 import sys
 from binascii import crc32
+from pathlib import Path
 from types import ModuleType
 
 import pytest
+from sesstab_tools.virtual import find_micropython
 
 EMPTY = b"sesT\1\0\0\0"
 
@@ -32,6 +36,35 @@ def test_without_the_native_module_the_engine_is_pure(without) -> None:  # type:
     sesstab = without("sesstab")
     assert sesstab.ENGINE == "pure"
     assert sesstab.SessionTable.__module__ == "sesstab.pure"
+
+
+@pytest.mark.parametrize(
+    ("header", "reason"),
+    [(b"M\x06\x17\x1f", "incompatible .mpy arch"), (b"M\x05\x00\x1f", "incompatible .mpy file")],
+)
+def test_with_a_native_module_for_other_firmware_the_engine_is_pure(
+    tmp_path: Path, header: bytes, reason: str
+) -> None:
+    """As after an update of the firmware: armv7m's, or one of a version before."""
+    (tmp_path / "_sesstab.mpy").write_bytes(header)
+    program = """
+try:
+    import _sesstab
+except ValueError as error:
+    print(error)
+import sesstab, sesstab.client, sesstab.pure
+table = sesstab.SessionTable(4)
+print(sesstab.ENGINE, type(table) is sesstab.pure.SessionTable, sesstab.client._client_class(table))
+"""
+    path = os.pathsep.join((str(tmp_path), str(Path(__file__).parents[2] / "lib"), ".frozen"))
+    run = subprocess.run(
+        [find_micropython(), "-c", program],
+        env={"MICROPYPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert run.stdout.splitlines() == [reason, "pure True None"], run.stderr
 
 
 def test_without_binascii_snapshots_are_the_same(without) -> None:  # type: ignore[no-untyped-def]
