@@ -67,6 +67,6 @@ def run():
 
     try:
         wake()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a certificate that is not to be trusted
         print("no luck this time:", error)
     deepsleep(SLEEP * 1000)

@@ -187,6 +187,28 @@ def test_client_resumes_after_a_reset_from_its_snapshot(
             )
 
 
+def test_client_goes_to_sleep_whatever_the_server_does(sleeper: Board, tmp_path: Path) -> None:
+    """Awake, it would empty its battery."""
+    run = """
+import sys
+class machine:
+    deepsleep = lambda ms: print("deepsleep", ms)
+sys.modules["machine"] = machine
+wake = example.wake
+example.wake = lambda: wake("/status", "127.0.0.1")
+example.run()
+"""
+    port = free_port()
+    output = sleeper.exec(WAKE.format(port=port) + run).decode().splitlines()
+    assert output[0].startswith("no luck this time: [Errno 111]")
+    assert output[1:] == ["deepsleep 600000"]
+    sleeper.soft_reset()
+    with Server(server_context(make_certificate(tmp_path, "rsa"), "1.2-ticket")) as server:
+        output = sleeper.exec(WAKE.format(port=server.port) + run).decode().splitlines()
+    assert "not correctly signed by the trusted CA" in " ".join(output)
+    assert output[-1] == "deepsleep 600000"
+
+
 def test_client_begins_anew_when_its_snapshot_is_damaged(sleeper: Board, certificate: Certificate) -> None:
     with Server(server_context(certificate, "1.2-ticket")) as server:
         server.handler = lambda stream, seen: answer_http(server, stream, seen)
