@@ -39,7 +39,7 @@ class TLSStream:
 
     def readinto(self, buf: _Writable, n: int = -1) -> Optional[int]: ...
     def readline(self) -> Optional[bytes]: ...
-    def write(self, buf: _Buffer) -> Optional[int]: ...
+    def write(self, buf: _Buffer, /) -> Optional[int]: ...
     def setblocking(self, flag: bool) -> None: ...
     def cipher(self) -> tuple[str, str]: ...
     def close(self) -> None:
@@ -88,21 +88,21 @@ class SessionTable:
         context: 0 to 255. 0 when something does not fit or no slot is free. SSL_SESSION_new(3).
         """
 
-    def up_ref(self, h: int) -> int:
+    def up_ref(self, h: int, /) -> int:
         """Takes another reference, of at most 255: 1, else 0. SSL_SESSION_up_ref(3)."""
 
-    def free(self, h: int) -> int:
+    def free(self, h: int, /) -> int:
         """Gives a reference back; the last one overwrites a session that is not in the table. 1, or 0 when no
         caller holds one. SSL_SESSION_free(3)."""
 
-    def add_session(self, h: int) -> int:
+    def add_session(self, h: int, /) -> int:
         """Puts a session into the table as the most recently used, in place of another with the same id.
 
         A full table removes all expired sessions, or the least recently used one if none is. 1; 0 when this
         very session is in the table. SSL_CTX_add_session(3).
         """
 
-    def remove_session(self, h: int) -> int:
+    def remove_session(self, h: int, /) -> int:
         """Removes the session that has the id of `h`: 1, or 0 when there is none.
         SSL_CTX_remove_session(3)."""
 
@@ -110,7 +110,7 @@ class SessionTable:
         """Looks for a session to resume, in the table and then with on_get: its handle, with a reference for
         the caller, or 0 when it is not found, is of another context, or is expired (then it is removed)."""
 
-    def has_session(self, id: _Buffer) -> int:
+    def has_session(self, id: _Buffer, /) -> int:
         """1 when the table has a session with this id, of any context, expired or not; else 0. Counts
         nothing. SSL_has_matching_session_id(3)."""
 
@@ -123,29 +123,29 @@ class SessionTable:
         255th call removes expired sessions, as the mode says. side: SESS_CACHE_SERVER or SESS_CACHE_CLIENT. 1
         when it added the session, else 0. SSL_CTX_set_session_cache_mode(3)."""
 
-    def session_id(self, h: int, buf: _Writable) -> int:
+    def session_id(self, h: int, buf: _Writable, /) -> int:
         """Copies the id into buf. Bytes written; 0 when buf is too small: then it is left alone.
         SSL_SESSION_get_id(3)."""
 
-    def session_data(self, h: int, buf: _Writable) -> int:
+    def session_data(self, h: int, buf: _Writable, /) -> int:
         """Copies the data into buf. Bytes written; 0 when buf is too small: then it is left alone."""
 
-    def session_time(self, h: int) -> int:
+    def session_time(self, h: int, /) -> int:
         """When the session was made, in seconds. SSL_SESSION_get_time(3)."""
 
-    def session_timeout(self, h: int) -> int:
+    def session_timeout(self, h: int, /) -> int:
         """Seconds for which the session is good. SSL_SESSION_get_timeout(3)."""
 
-    def session_context(self, h: int) -> int:
+    def session_context(self, h: int, /) -> int:
         """0 to 255. SSL_SESSION_get0_id_context(3)."""
 
-    def set_session_time(self, h: int, t: int) -> int:
+    def set_session_time(self, h: int, t: int, /) -> int:
         """0 to 2**32 - 1 seconds: 1, else 0. SSL_SESSION_set_time(3)."""
 
-    def set_session_timeout(self, h: int, t: int) -> int:
+    def set_session_timeout(self, h: int, t: int, /) -> int:
         """0 to 2**32 - 2 seconds: 1, else 0. SSL_SESSION_set_timeout(3)."""
 
-    def session_refs(self, h: int) -> int:
+    def session_refs(self, h: int, /) -> int:
         """How many references there are, the table's own included. For tests."""
 
     def sess_number(self) -> int:
@@ -197,11 +197,12 @@ class SessionTable:
         for, and the least recently used when not all fit. ValueError when the snapshot is damaged or does not
         fit the table's data_size; then nothing is loaded."""
 
-    def attach(self, ctx: Any) -> None:
-        """Lets the server side of a TLS context resume sessions from this table. Native engine only."""
+    def attach(self, ctx: Any, /) -> int:
+        """Lets the server side of a TLS context resume sessions from this table: the number, from 1, under
+        which it keeps that context's sessions. Native engine only."""
 
-    def detach(self, ctx: Any) -> None:
-        """Undoes attach."""
+    def detach(self, ctx: Any, /) -> int:
+        """Undoes attach, and forgets that context's sessions: 1, or 0 when it was not attached here."""
 
     def wrap_socket(
         self, ctx: Any, sock: Any, server_hostname: str, port: int = 443, context: int = 0
