@@ -557,6 +557,13 @@ def test_close_tells_the_server_first_and_can_be_repeated():
     assert tls.log == ["close_notify", "done", "close"]
 
 
+def test_closed_stream_reads_what_its_socket_says():
+    for pieces, read in (((b"abc",), b"abc"), ((None,), None)):
+        stream = stream_of(*pieces)[0]
+        stream.close()
+        assert stream.read(9) == read
+
+
 def test_session_reused_takes_streams_of_asyncio():
     class Writer:
         s = stream_of()[0]
