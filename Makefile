@@ -6,9 +6,11 @@
 
 PY := .venv/bin/python
 JOBS ?= 2
-# A folder of boards/, and the board's serial port: a device, or any URL of pyserial.
-BOARD ?=
-PORT ?=
+# A folder of boards/, the board's serial port (a device, or any URL of pyserial), and an architecture. From the command
+# line only: in the environment these names are other programs' (PORT=3000).
+BOARD :=
+PORT :=
+ARCH :=
 on_port := $(if $(PORT),--port $(PORT))
 # Of the firmware: docs/building.md.
 switches := $(foreach name,SESSTAB_TICKETS SESSTAB_TLS13,$(if $($(name)),$(name)=$($(name))))
@@ -24,7 +26,7 @@ firmware: venv ## firmware with sesstab in it, for BOARD (UNIX), into dist/firmw
 natmod: venv ## the native module for ARCH (all), into dist/natmod/
 	@tools/setup/natmod.sh $(or $(ARCH),all)
 
-flash: firmware ## put that firmware onto the board (BOARD=..., PORT=... where it has one)
+flash: $(if $(BOARD),firmware,no-board) ## put that firmware onto the board (BOARD=..., PORT=... where it has one)
 	.venv/bin/sesstab flash $(BOARD) $(on_port)
 
 deploy: natmod ## put sesstab onto a board with firmware of its own (PORT=...)
@@ -82,14 +84,20 @@ lint: venv ## put code into shape
 	.venv/bin/ruff check --fix
 	.venv/bin/ruff format
 
+# Some of these were compiled from what was fetched; they do not change.
+fetched := download apt src arm-gcc riscv-gcc xtensa-gcc cbmc esp32-image mbedtls peers qemu-xtensa rp2040js
+
 clean: ## forget what was built (what was fetched is kept)
-	rm -rf dist $(filter-out $(addprefix build/,download apt src arm-gcc riscv-gcc xtensa-gcc),$(wildcard build/*))
+	rm -rf dist $(filter-out $(addprefix build/,$(fetched)),$(wildcard build/*))
 
 distclean: ## forget everything that is not in git
 	rm -rf .venv build dist
 
 venv:
 	@tools/setup/venv.sh
+
+no-board:
+	$(error which board? make flash BOARD=... ; .venv/bin/sesstab boards --known lists them)
 
 setup-test: natmod
 	@tools/setup/test_tools.sh
@@ -103,4 +111,4 @@ help: ## this list
 		/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo firmware natmod flash deploy repl monitor test test-quick bench bench-check fuzz prove coverage mutate soak \
-	lint clean distclean venv setup-test help
+	lint clean distclean venv no-board setup-test help

@@ -22,7 +22,8 @@ TARGET := $(DIST)/$(ARCH)_$(call version,MPY_VERSION).$(call version,MPY_SUB_VER
 natmod: $(BUILD)/Makefile
 	@$(MAKE) -s --no-print-directory -C $(BUILD) MPY_DIR=$(abspath $(MPY_DIR)) ARCH=$(ARCH) PYTHON=$(PYTHON)
 	@mkdir -p $(dir $(TARGET))
-	@cp $(BUILD)/_sesstab.mpy $(TARGET)
+	@cp $(BUILD)/_sesstab.mpy $(TARGET).new
+	@mv $(TARGET).new $(TARGET)
 	@echo "$(TARGET:$(ROOT)/%=%): $$(wc -c < $(TARGET)) bytes"
 
 # dynruntime.mk wants a file called Makefile where it runs.

@@ -17,6 +17,7 @@ def build(board: str, **environment: str) -> subprocess.CompletedProcess[str]:
     clean = {
         name: value for name, value in os.environ.items() if not name.startswith(("IDF_", "MICROPYTHON_"))
     }
+    clean["SESSTAB_LOCK"] = "held"  # it stops early, so it need not wait for another setup
     return subprocess.run([SCRIPT, board], env={**clean, **environment}, capture_output=True, text=True)
 
 

@@ -14,7 +14,8 @@ need "$python" python3
 "$python" -c 'import ensurepip, venv' 2>/dev/null || install python3-venv "Python's venv"
 need openssl openssl
 say "making .venv with the host tools and test libraries"
-[ -x "$root/.venv/bin/python" ] || "$python" -m venv "$root/.venv"
+# One that was interrupted while it was made has no pip.
+"$root/.venv/bin/pip" --version >/dev/null 2>&1 || "$python" -m venv --clear "$root/.venv"
 "$root/.venv/bin/pip" install --quiet --disable-pip-version-check -c "$root/tools/constraints.txt" -e "$root[test]" >"$build/pip.log" 2>&1 ||
     fail "pip could not install the host tools; see $build/pip.log"
 printf '%s' "$wanted" >"$stamp"
