@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +50,29 @@ def test_what_it_cannot_show_is_an_error_of_one_line(arguments: tuple[str, ...],
     done = demo(*arguments)
     assert done.returncode == 1
     assert done.stderr.startswith(message) and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("arguments", [(), ("--board", "UNIX")])
+def test_an_end_before_its_time_leaves_nothing(
+    arguments: tuple[str, ...], number: signal.Signals, status: int, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-u", "-m", "sesstab_tools.demo", *arguments]
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    ) as process:
+        assert process.stdout and process.stderr
+        assert "on a virtual board" in process.stdout.readline() or arguments
+        assert list(tmp_path.glob("*/ec-key.pem"))
+        process.send_signal(number)
+        assert process.wait(10) == status
+        assert process.stderr.read() == ""
+    assert not list(tmp_path.iterdir())
 
 
 def test_figures_are_medians_and_cycles_follow_from_the_clock() -> None:

@@ -12,6 +12,7 @@ all ways that the board's firmware knows.
 from __future__ import annotations
 
 import argparse
+import signal
 import ssl
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from rich.table import Table
 from . import board_handshakes
 from .boards import BoardSpec, find_board
 from .certificates import Certificate, make_certificate
+from .cli import _end_when_told
 from .deploy import find_root
 from .errors import BoardError
 from .handshakes import (
@@ -51,6 +53,7 @@ def main() -> None:
     parser.add_argument("--board", help="an emulated board, such as RPI_PICO")
     parser.add_argument("--port", help="a real board's serial port, or any URL of pyserial")
     arguments = parser.parse_args()
+    _end_when_told()
     console = Console(width=max(Console().width, 110), highlight=False)
     root = find_root()
     try:
@@ -67,6 +70,8 @@ def main() -> None:
                 board_with_sesstab(board, certificate, console)
     except (BoardError, LinkError, OSError) as error:
         sys.exit(f"sesstab: {error}")
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
 
 
 def one_board(board: Board, emulated: BoardSpec | None, certificate: Certificate, console: Console) -> None:
