@@ -30,6 +30,8 @@ def examples_of(command: object) -> list[list[str]]:
     ("arguments", "text"),
     [
         (["exec", "--port", "/dev/nothing", "1"], "port /dev/nothing: no such device"),
+        (["exec", "--port", "/dev/clock", "1"], "port /dev/clock: no such device"),
+        (["exec", "--port", "socket://localhost", "1"], "port socket://localhost: cannot be opened"),
         (["run", "--port", "unix", "/no/such/file"], "No such file or directory: '/no/such/file'"),
         (["deploy", "--port", "unix", "--root", "/etc"], "/etc has no lib/sesstab; name the repository"),
         (["emulate", "vax"], "no board 'vax' to emulate; there are unix, unix-c, "),
@@ -53,10 +55,29 @@ def test_no_micropython_says_how_to_get_one() -> None:
 
 
 def test_wrong_usage_is_status_2() -> None:
-    for arguments in (["bogus"], ["exec"]):
+    for arguments in (
+        ["bogus"],
+        ["exec"],
+        ["exec", "--port", "unix", "--timeout", "nan", "1"],
+        ["monitor", "--port", "unix", "--interval", "inf"],
+    ):
         done = sesstab(*arguments)
         assert (done.returncode, done.stdout) == (2, "")
         assert "Usage: sesstab" in done.stderr
+
+
+def test_closed_streams_are_as_empty_ones() -> None:
+    command = [sys.executable, "-c", "from sesstab_tools.cli import main; main()"]
+    for arguments, closed in (
+        (["repl", "--port", "unix"], "<&-"),
+        (["exec", "--port", "unix", "print(1)"], ">&-"),
+    ):
+        line = f"exec {shlex.join([*command, *arguments])} {closed}"
+        done = subprocess.run(
+            ["/bin/sh", "-c", line], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0
+        assert "Traceback" not in done.stderr
 
 
 def test_version() -> None:

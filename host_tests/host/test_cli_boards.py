@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -68,6 +71,16 @@ def test_no_port_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     monkeypatch.setattr(command, "list_ports", ports(("/dev/ttyS0", None)))
     command.boards()
     assert capsys.readouterr().out == "no serial port on USB; is a board plugged in?\n"
+
+
+def test_a_title_is_shown_as_it_is(tmp_path: Path) -> None:
+    board = tmp_path / "boards" / "MINE" / "board.toml"
+    shutil.copytree(ROOT / "boards" / "RPI_PICO", board.parent)
+    (tmp_path / "lib").symlink_to(ROOT / "lib")
+    title = "A [rev 2] board [/b]"
+    board.write_text(re.sub("^title = .*$", f'title = "{title}"', board.read_text(), flags=re.MULTILINE))
+    done = sesstab("boards", "--known", "--root", str(tmp_path))
+    assert title in " ".join(done.stdout.split())
 
 
 def test_probe_says_what_runs_there_and_leaves_nothing(virtual_board: VirtualBoard) -> None:

@@ -109,10 +109,21 @@ def test_an_interpreter_of_ones_own_that_is_not_there(monkeypatch: pytest.Monkey
 def test_a_link_that_is_a_file_is_left_alone(tmp_path: Path) -> None:
     link = tmp_path / "precious"
     link.write_text("data")
-    done = sesstab("emulate", "--link", str(link))
-    assert done.returncode == 1
-    assert "File exists" in done.stderr
-    assert link.read_text() == "data"
+    for name in (link, tmp_path / "other"):
+        if name != link:
+            name.symlink_to(link)
+        done = sesstab("emulate", "--link", str(name))
+        assert done.returncode == 1
+        assert "File exists" in done.stderr
+        assert name.read_text() == "data"
+
+
+def test_a_link_that_another_emulator_has_taken_is_left_to_it(tmp_path: Path) -> None:
+    link = tmp_path / "board"
+    with emulated("--link", str(link)) as (first, _), emulated("--link", str(link)) as (_, port):
+        first.terminate()
+        assert first.wait(10) == 0
+        assert os.readlink(link) == port
 
 
 @pytest.mark.parametrize(

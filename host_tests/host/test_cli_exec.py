@@ -44,6 +44,28 @@ def test_json_of_code_that_does_not(virtual_board: VirtualBoard, tmp_path: Path)
     assert json.loads(only_line(done.stdout)) == {"output": "ä\n", "error": None, "traceback": None}
 
 
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["exec", "--port", "unix", 'print("\x03")'], "code contains byte 3"),
+        (["exec", "--port", "/dev/nothing", "1"], "port /dev/nothing: no such device"),
+        (["run", "--port", "unix", "/no/such/file"], "No such file or directory"),
+    ],
+)
+def test_json_of_what_never_ran(arguments: list[str], error: str) -> None:
+    done = sesstab(*arguments, "--json")
+    assert (done.returncode, done.stderr) == (1, "")
+    result = json.loads(only_line(done.stdout))
+    assert error in result["error"]
+    assert (result["output"], result["traceback"]) == ("", None)
+
+
+def test_code_that_is_no_utf_8_is_the_boards_to_refuse(virtual_board: VirtualBoard) -> None:
+    done = sesstab("exec", "--port", virtual_board.port, os.fsdecode(b"print(len(b'\xff'))"))
+    assert done.returncode in (0, 1)
+    assert "UnicodeEncodeError" not in done.stderr
+
+
 def test_exec_with_a_timeout() -> None:
     done = sesstab("exec", "--port", "unix", "--timeout", "0.3", "while True: pass")
     assert done.returncode == 1

@@ -280,6 +280,17 @@ def test_a_program_that_answers_no_more_is_an_error(
         look()
 
 
+@pytest.mark.parametrize("answer", ['{"number": 1}', '{"number": "x", "sessions": []}'])
+def test_a_program_that_answers_something_else_is_an_error(
+    unix: VirtualBoard, board: Board, answer: str
+) -> None:
+    board.close()
+    start_program(unix, f"print('on')\nwhile True:\n    input()\n    print({answer!r})")
+    done = sesstab("monitor", "--port", unix.port, "--count", "1", "--json")
+    assert done.returncode == 1
+    assert "no status of a table, 3 times" in done.stderr
+
+
 def test_ctrl_c_ends_it(port: str) -> None:
     with running("monitor", "--port", port, "--csv", "--interval", "0.1") as process:
         assert process.stdout and process.stderr

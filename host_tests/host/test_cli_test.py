@@ -75,6 +75,23 @@ def test_the_report_of_a_port(project: Path, virtual_board: VirtualBoard, tmp_pa
     assert 'File "host_tests/device/test_two.py", line 14, in test_fails' in page
 
 
+def test_no_report_of_results_of_an_earlier_run(project: Path, tmp_path: Path) -> None:
+    junit, report = tmp_path / "junit.xml", tmp_path / "report.md"
+    junit.write_text("<testsuites><testsuite tests='1'><testcase name='old'/></testsuite></testsuites>")
+    arguments = ["--target", "nosuch", "--junit", str(junit), "--report", str(report)]
+    done = sesstab("test", "--root", str(project), *arguments)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert not report.exists()
+
+
+def test_a_report_that_cannot_be_written_is_said_before_the_tests(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "folder.md").mkdir()
+    for name in ("folder.md", "nowhere/report.md"):
+        done = sesstab("test", "--root", str(project), "--report", str(tmp_path / name))
+        assert done.returncode == 2
+        assert "cannot be written" in done.stderr
+
+
 @pytest.mark.slow
 def test_the_report_of_a_port_where_no_board_answers(project: Path, tmp_path: Path) -> None:
     report = tmp_path / "report.md"

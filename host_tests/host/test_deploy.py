@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from cli_user import Done, only_line, sesstab
-from sesstab_tools.deploy import deploy, verify
+from sesstab_tools.deploy import deploy, module_names, mpy_of, verify
 from sesstab_tools.errors import DeployError
 from sesstab_tools.files import Files
 from sesstab_tools.installed import find_installed
@@ -253,6 +253,43 @@ vfs.mount(vfs.VfsLfs2(disk), "/flash")
 os.chdir("/flash")
 sys.path[:] = [".frozen", "/flash/lib"]
 """
+
+
+@pytest.mark.parametrize(
+    "in_the_way", ["open('lib', 'w').close()", "import os\nos.mkdir('lib')\nopen('lib/sesstab', 'w').close()"]
+)
+def test_a_file_in_the_way_is_one_line(virtual_board: VirtualBoard, in_the_way: str) -> None:
+    with Board.open(virtual_board.port) as board:
+        board.exec(in_the_way)
+    done = sesstab("deploy", "--port", virtual_board.port)
+    assert done.returncode == 1
+    line = only_line(done.stderr)
+    assert line.startswith(f"sesstab: port {virtual_board.port}: the board's files cannot be used: OSError")
+
+
+def test_a_repository_without_the_library_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "lib" / "sesstab").mkdir(parents=True)
+    done = sesstab("deploy", "--port", "unix", "--root", str(tmp_path))
+    assert done.returncode == 1
+    assert f"{tmp_path}/lib/sesstab has no __init__.py" in only_line(done.stderr)
+
+
+def test_a_damaged_native_module_is_refused(board: Board, repository: Path) -> None:
+    module = repository / "dist/natmod" / f"{module_names(mpy_of(board))[0]}/_sesstab.mpy"
+    module.parent.mkdir(parents=True, exist_ok=True)
+    module.write_bytes(b"")
+    with pytest.raises(DeployError, match=r"_sesstab\.mpy is damaged; make it again: make natmod"):
+        deploy(board, repository)
+
+
+def test_a_native_module_of_other_firmware_leaves_the_pure_engine(board: Board, tmp_path: Path) -> None:
+    """As after an update of the firmware: the module was right when it was deployed."""
+    (tmp_path / "lib").symlink_to(ROOT / "lib")
+    module = tmp_path / "dist/natmod" / f"{module_names(mpy_of(board))[0]}/_sesstab.mpy"
+    module.parent.mkdir(parents=True)
+    module.write_bytes(b"M\x06\x7f\x1f" + bytes(4096))
+    assert deploy(board, tmp_path).engine == "native"
+    assert board.exec("import sesstab\nprint(sesstab.ENGINE)") == b"pure\n"
 
 
 def test_deploy_to_nowhere_is_one_line() -> None:

@@ -20,7 +20,7 @@ from rp2_volume_fake import EmulatedPico, FakeRP2
 from sesstab_tools import flash_uf2, uf2, volumes
 from sesstab_tools.boards import Uf2Flash, find_board
 from sesstab_tools.deploy import find_root
-from sesstab_tools.errors import DeviceException, FlashError, ImageError
+from sesstab_tools.errors import DeviceException, FlashError, ImageError, PortError
 from sesstab_tools.flash import Flashed, flash
 from sesstab_tools.repl import Board
 from sesstab_tools.volumes import Volume
@@ -226,7 +226,9 @@ def test_the_volume_of_another_chip_is_refused(tmp_path: Path, image: Path) -> N
         assert str(error.value) == (
             f"{chip.folder} is the volume of a board RP2350, but RPI_PICO's is RPI-RP2; nothing was written"
         )
-        with pytest.raises(FlashError, match="no volume RPI-RP2 is mounted; hold BOOTSEL"):
+        with pytest.raises(
+            FlashError, match=r"no volume RPI-RP2 is mounted, and there is no port .*; hold BOOT"
+        ):
             flash(PICO, ROOT, image=image, port=chip.port)
         assert list(chip.folder.iterdir()) == [chip.folder / "INFO_UF2.TXT"]
 
@@ -238,6 +240,17 @@ def test_two_boards_in_their_boot_loaders_are_told_apart_by_volume(tmp_path: Pat
         assert str(one.folder) in str(error.value) and str(other.folder) in str(error.value)
         flash_it(other, image)
         assert in_flash(one, b"") and in_flash(other)
+
+
+def test_a_port_in_use_is_no_reason_to_write_to_another_board(tmp_path: Path, image: Path) -> None:
+    with (
+        FakeRP2(PICO, tmp_path / "one", running=True) as one,
+        FakeRP2(PICO, tmp_path / "other") as other,
+        Board.open(one.port),
+    ):
+        with pytest.raises(PortError, match=f"port {one.port}: in use by another program"):
+            flash(PICO, ROOT, image=image, port=one.port)
+        assert list(other.folder.iterdir()) == [other.folder / "INFO_UF2.TXT"]
 
 
 def test_a_folder_that_is_no_volume_is_refused(tmp_path: Path, image: Path) -> None:

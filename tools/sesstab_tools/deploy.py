@@ -13,15 +13,16 @@ just then leaves no __init__.py, until the next deployment.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import posixpath
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from .errors import DeployError
+from .errors import DeployError, DeviceException
 from .files import Files
 from .installed import (
     INIT,
@@ -48,10 +49,11 @@ __all__ = [
 ]
 
 # What makes _sesstab the module of the version, whoever imports it, and when.
-_LOAD_NATIVE = """from sys import modules
-from . import _sesstab
-modules["_sesstab"] = _sesstab
-del modules
+_LOAD_NATIVE = """try:
+    from . import _sesstab
+    __import__("sys").modules["_sesstab"] = _sesstab
+except (ImportError, ValueError):  # for other firmware than there is now: deploy again
+    pass
 """
 # For a program that imports _sesstab before sesstab.
 _SIGNPOST = "lib/_sesstab.py"
@@ -141,6 +143,13 @@ def find_module(root: Path, mpy: int) -> tuple[Path | None, str]:
     return None, f"dist/natmod/{names[0]}/_sesstab.mpy is missing{lesser}: make natmod"
 
 
+def _read_module(path: Path) -> bytes:
+    data = path.read_bytes()
+    if data[:1] != b"M":  # as each .mpy begins
+        raise DeployError(f"{path} is damaged; make it again: make natmod")
+    return data
+
+
 def deploy(
     board: Board,
     root: Path,
@@ -155,9 +164,10 @@ def deploy(
     Where there is no native module for the board, or the firmware has it built in, or with native=False, an
     old one is removed. With dry_run=True nothing is written, and the result is what would be done.
     """
-    plan = _Plan(board, root, native, extra or {})
-    if not dry_run:
-        plan.carry_out(on_file or (lambda path, size: None))
+    with _failing_as_deployment(board):
+        plan = _Plan(board, root, native, extra or {})
+        if not dry_run:
+            plan.carry_out(on_file or (lambda path, size: None))
     return plan.result
 
 
@@ -166,14 +176,27 @@ def verify(board: Board, root: Path, *, native: bool = True) -> dict[str, str]:
 
     Gives "same", "different" or "missing" for each path; "not wanted" for a native module too many.
     """
-    plan = _Plan(board, root, native, {})
-    found = plan.installed
-    wanted = plan.files if found.frozen is not None else plan.version.files(found.active)
-    states = {path: _state(plan.sums.get(path), data) for path, data in wanted.items()}
-    stray = place(NATIVE_NAME, found.active)
-    if stray not in wanted and Files(board).exists(stray):
-        states[stray] = "not wanted"
+    with _failing_as_deployment(board):
+        plan = _Plan(board, root, native, {})
+        found = plan.installed
+        wanted = plan.files if found.frozen is not None else plan.version.files(found.active)
+        states = {path: _state(plan.sums.get(path), data) for path, data in wanted.items()}
+        stray = place(NATIVE_NAME, found.active)
+        if stray not in wanted and Files(board).exists(stray):
+            states[stray] = "not wanted"
     return states
+
+
+@contextlib.contextmanager
+def _failing_as_deployment(board: Board) -> Iterator[None]:
+    """What raises on the board is this module's code there, of which nobody wants to see a traceback."""
+    try:
+        yield
+    except DeviceException as error:
+        raise DeployError(
+            f"port {board.port}: the board's files cannot be used: {error.last_line}; "
+            "is a file or folder in the way in lib/?"
+        ) from error
 
 
 def mpy_of(board: Board) -> int:
@@ -194,7 +217,7 @@ class _Plan:
             module, reason = None, "built into the firmware"
         library = _library(root)
         self._check_frozen(found, library)
-        native_part = {NATIVE_NAME: module.read_bytes()} if module else {}
+        native_part = {NATIVE_NAME: _read_module(module)} if module else {}
         self.version = Version({**library, **native_part})
         self.result = Deployment("native" if found.built_in or module else "pure", reason, found.frozen)
         if found.frozen is not None:
@@ -295,6 +318,8 @@ class _Plan:
 def _library(root: Path) -> dict[str, bytes]:
     """The modules that every board gets, by their name in the package."""
     folder = root / "lib" / "sesstab"
+    if not (folder / INIT).is_file():
+        raise DeployError(f"{folder} has no {INIT}; name the repository with --root or SESSTAB_ROOT")
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*.py"))}
 
 

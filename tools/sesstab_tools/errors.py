@@ -13,6 +13,10 @@ class PortError(BoardError):
     """The port cannot be opened or there is none to choose."""
 
 
+class NoSuchPort(PortError):
+    """There is no such device."""
+
+
 class NoAnswer(BoardError):
     """The deadline passed."""
 

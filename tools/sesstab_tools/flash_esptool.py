@@ -92,6 +92,8 @@ class Partition:
 
 def check_image(image: bytes, flash: EsptoolFlash, path: Path) -> None:
     """The image is whole, undamaged, for that chip, and fits its flash. Raises ImageError."""
+    if flash.chip not in CHIP_DEFS:
+        raise ImageError(f"the board's flash.chip is {flash.chip!r}; esptool knows {', '.join(CHIP_DEFS)}")
     if flash.offset + len(image) > flash.size:
         raise ImageError(
             f"{path}: {len(image)} bytes at 0x{flash.offset:x} do not fit a flash of {flash.size} bytes"

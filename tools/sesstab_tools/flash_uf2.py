@@ -25,7 +25,7 @@ from typing import TypeVar
 from serial.tools import list_ports  # type: ignore[import-untyped]
 
 from .boards import BoardSpec, Uf2Flash
-from .errors import BoardError, DeviceException, FlashError, ImageError, PortError
+from .errors import BoardError, DeviceException, FlashError, ImageError, NoSuchPort, PortError
 from .flash import Flashed, OnProgress
 from .line import Deadline
 from .repl import Board
@@ -180,7 +180,8 @@ def _find_volume(
     if port and _enter_boot_loader(spec, port):
         return _wait_for_volume(flash, {volume.folder for volume in volumes}), port
     if not volumes:
-        raise FlashError(f"no volume {flash.volume} is mounted; {_how_to_get_a_volume(flash)}")
+        absent = f", and there is no port {port}" if port else ""
+        raise FlashError(f"no volume {flash.volume} is mounted{absent}; {_how_to_get_a_volume(flash)}")
     if len(volumes) > 1:
         places = ", ".join(str(volume.folder) for volume in volumes)
         raise FlashError(f"several boards are in their boot loaders ({places}); choose one with --volume")
@@ -191,7 +192,7 @@ def _enter_boot_loader(spec: BoardSpec, port: str) -> bool:
     """Sends the board at `port` there. False: no such port, so it may be in its boot loader already."""
     try:
         board = Board.open(port, baudrate=spec.serial.baudrate, burst=spec.serial.burst)
-    except PortError:
+    except NoSuchPort:
         return False
     with board:
         machine = str(board.eval(_MACHINE, _ASK_TIME))

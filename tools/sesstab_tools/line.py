@@ -15,7 +15,7 @@ from typing import Any
 
 import serial  # type: ignore[import-untyped]
 
-from .errors import Disconnected, NoAnswer, PortError
+from .errors import Disconnected, NoAnswer, NoSuchPort, PortError
 
 _CHUNK = 65536
 _POLL_LIMIT = 60.0  # seconds in one poll, which knows no infinity
@@ -193,16 +193,18 @@ def open_device(port: str, baudrate: int = 115200) -> Any:
     name = port if "://" in port else os.path.realpath(port)
     try:
         return serial.serial_for_url(name, baudrate=baudrate, timeout=0, exclusive=True)
-    except (OSError, ValueError, serial.SerialException) as error:
-        raise PortError(_why_not_open(port, error)) from error
+    except (OSError, ValueError, TypeError, serial.SerialException) as error:  # TypeError: socket://host
+        raise _why_not_open(port, error) from error
 
 
-def _why_not_open(port: str, error: Exception) -> str:
+def _why_not_open(port: str, error: Exception) -> PortError:
     text = str(error)
-    if "lock" in text:
-        return f"port {port}: in use by another program; close it"
+    if "exclusively lock" in text:
+        return PortError(f"port {port}: in use by another program; close it")
     if "No such file" in text:
-        return f"port {port}: no such device; is the board plugged in?"
+        return NoSuchPort(f"port {port}: no such device; is the board plugged in?")
     if "Permission denied" in text:
-        return f"port {port}: permission denied; add yourself to the group that owns it (often dialout)"
-    return f"port {port}: cannot be opened: {text}"
+        return PortError(
+            f"port {port}: permission denied; add yourself to the group that owns it (often dialout)"
+        )
+    return PortError(f"port {port}: cannot be opened: {text}")

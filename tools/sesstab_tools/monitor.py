@@ -13,6 +13,7 @@ but end the program.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import re
 import time
@@ -145,8 +146,9 @@ def _look(board: Board, ask: Callable[[], bytes]) -> Sample:
     for _ in range(_TRIES):
         found = _STATUS.search(ask())
         if found:
-            with contextlib.suppress(ValueError, TypeError):
+            with contextlib.suppress(ValueError, TypeError, KeyError):
                 values = json.loads(found[0])
                 sessions = tuple(Session(*session) for session in values.pop("sessions"))
-                return Sample(time=time.time(), sessions=sessions, **values)
+                if all(isinstance(n, int) for n in itertools.chain(values.values(), *sessions)):
+                    return Sample(time=time.time(), sessions=sessions, **values)
     raise ProtocolError(f"port {board.port}: no status of a table, {_TRIES} times; does its program run?")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from types import FrameType
@@ -13,6 +14,7 @@ from .app import app
 
 def main() -> None:
     """Runs the command. A failure is one line on stderr (or the board's own traceback) and status 1."""
+    _open_missing_streams()
     _end_when_told()
     try:
         app()
@@ -21,6 +23,13 @@ def main() -> None:
     except (BoardError, OSError) as error:
         print(f"sesstab: {error}", file=sys.stderr)
     sys.exit(1)
+
+
+def _open_missing_streams() -> None:
+    """Where whoever started this has closed one, there is nothing to read and nobody to tell."""
+    sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
 
 
 def _end_when_told() -> None:

@@ -59,7 +59,7 @@ def boards(
     elif found:
         _show(found)
     else:
-        print("no serial port on USB; is a board plugged in?")
+        print("no board.toml in boards/" if known else "no serial port on USB; is a board plugged in?")
 
 
 def _known(spec: BoardSpec) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def _show(found: list[dict[str, Any]]) -> None:
         table.add_column(name, no_wrap=name != columns[-1])
     for entry in found:
         table.add_row(*(entry[name] or "" for name in columns))
-    Console(highlight=False).print(table)
+    Console(highlight=False, markup=False).print(table)
     for entry in found:
         if entry.get("error"):
             print(entry["error"])

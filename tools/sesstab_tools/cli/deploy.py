@@ -91,4 +91,4 @@ def _show_deployment(done: deployment.Deployment, dry_run: bool) -> None:
     table.add_row("unchanged", str(len(done.unchanged)))
     for path in done.removed:
         table.add_row("would remove" if dry_run else "removed", path)
-    Console(soft_wrap=True).print(table)
+    Console(soft_wrap=True, markup=False).print(table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,10 +73,15 @@ def _linked(link: Path | None, port: str) -> Iterator[None]:
     if link is None:
         yield
         return
-    if link.is_symlink():
+    if _leads_to_a_port(link):  # of an emulator that was killed
         link.unlink()
     link.symlink_to(port)
     try:
         yield
     finally:
-        link.unlink(missing_ok=True)
+        if link.is_symlink() and os.readlink(link) == port:
+            link.unlink()
+
+
+def _leads_to_a_port(link: Path) -> bool:
+    return link.is_symlink() and os.readlink(link).startswith("/dev/pts/")

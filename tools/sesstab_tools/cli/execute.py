@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -36,7 +38,7 @@ def execute(
     Status 1, and the board's traceback, when it raises. Ctrl-C interrupts it. --json: one object with output,
     error (null, or what went wrong) and traceback.
     """
-    _run(code.encode(), port, root, timeout, as_json)
+    _run(lambda: os.fsencode(code), port, root, timeout, as_json)
 
 
 @app.command(
@@ -50,21 +52,24 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Runs a local FILE on the board and shows what it prints; else as sesstab exec."""
-    _run(file.read_bytes(), port, root, timeout, as_json)
+    _run(file.read_bytes, port, root, timeout, as_json)
 
 
-def _run(code: bytes, port: str | None, root: str | None, timeout: float | None, as_json: bool) -> None:
+def _run(
+    read: Callable[[], bytes], port: str | None, root: str | None, timeout: float | None, as_json: bool
+) -> None:
     seconds = math.inf if timeout is None else timeout
-    with connect(port, root) as board:
-        program = board.start(code)
+    try:
+        code = read()
+        with connect(port, root) as board:
+            output = _finish(board.start(code), seconds, None if as_json else _show_output)
+    except (BoardError, OSError) as error:
         if not as_json:
-            _finish(program, seconds, _show_output)
-            return
-        try:
-            print(_result(_finish(program, seconds)))
-        except BoardError as error:
-            print(_result(error.output, error))
-            raise typer.Exit(1) from error
+            raise
+        print(_result(error.output if isinstance(error, BoardError) else b"", error))
+        raise typer.Exit(1) from error
+    if as_json:
+        print(_result(output))
 
 
 def _finish(program: Program, seconds: float, on_output: OnOutput | None = None) -> bytes:
@@ -76,7 +81,7 @@ def _finish(program: Program, seconds: float, on_output: OnOutput | None = None)
         return program.finish(on_output=on_output)
 
 
-def _result(output: bytes, error: BoardError | None = None) -> str:
+def _result(output: bytes, error: Exception | None = None) -> str:
     traceback = error.traceback if isinstance(error, DeviceException) else None
     what = error.last_line if isinstance(error, DeviceException) else error and str(error)
     text = output.decode(errors="replace").replace("\r\n", "\n")

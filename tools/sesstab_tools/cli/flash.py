@@ -101,4 +101,4 @@ def _show(done: Flashed) -> None:
     table.add_row("verified", done.verified or "no: the board cannot read its flash; --verify insists")
     if done.port:
         table.add_row("port", done.port)
-    Console(highlight=False).print(table)
+    Console(highlight=False, markup=False).print(table)

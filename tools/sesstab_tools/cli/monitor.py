@@ -43,7 +43,9 @@ def monitor(
         str | None,
         typer.Option("--table", help="Expression for the table. Default: the only one in `__main__`."),
     ] = None,
-    interval: Annotated[float, typer.Option("--interval", min=0.05, help="Seconds between looks.")] = 1.0,
+    interval: Annotated[
+        float, typer.Option("--interval", min=0.05, max=86400, help="Seconds between looks.")
+    ] = 1.0,
     count: Annotated[
         int | None, typer.Option("--count", min=1, help="How many looks. Default: until Ctrl-C.")
     ] = None,

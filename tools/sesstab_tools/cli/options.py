@@ -32,7 +32,7 @@ Root = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="The result as JSON, for scripts.")]
 Timeout = Annotated[
-    float | None, typer.Option("--timeout", help="Seconds that the code may run. Default: no limit.")
+    float | None, typer.Option("--timeout", min=0, help="Seconds that the code may run. Default: no limit.")
 ]
 
 

@@ -45,6 +45,9 @@ def test(
     """
     if report and report.suffix != ".md":
         raise typer.BadParameter(f"--report {report}: the page is Markdown, so its name ends in .md")
+    for path in (report, junit):
+        if path and (path.is_dir() or not path.absolute().parent.is_dir()):
+            raise typer.BadParameter(f"{path}: cannot be written: it is a folder, or in none")
     folder = find_root(root)
     options = [f"--target={name}" for name in target or []] + [f"--engine={name}" for name in engine or []]
     if port and is_emulated(port, root):
@@ -53,6 +56,7 @@ def test(
         options.append(f"--port={port if '://' in port else os.path.abspath(port)}")
     with tempfile.TemporaryDirectory() as scratch:
         results = junit.resolve() if junit else Path(scratch) / "junit.xml"
+        results.unlink(missing_ok=True)  # what an earlier run left is not what this one found
         command = [sys.executable, "-m", "pytest", "host_tests/device", *options, *context.args]
         status = subprocess.call([*command, f"--junitxml={results}"], cwd=folder)
         if report and results.exists():
