@@ -34,6 +34,7 @@ def examples_of(command: object) -> list[list[str]]:
         (["exec", "--port", "socket://localhost", "1"], "port socket://localhost: cannot be opened"),
         (["run", "--port", "unix", "/no/such/file"], "No such file or directory: '/no/such/file'"),
         (["deploy", "--port", "unix", "--root", "/etc"], "/etc has no lib/sesstab; name the repository"),
+        (["emulate", "--files", __file__], "is no folder that could keep files"),
         (["emulate", "vax"], "no board 'vax' to emulate; there are unix, unix-c, "),
         (["repl", "--port", "RPI_PICO2"], "nothing emulates RPI_PICO2 (rp2350); there are unix, "),
         (["flash", "vax"], "no board 'vax'; there are ESP32_GENERIC, "),

@@ -110,6 +110,8 @@ def _refuse(name: str, *, files: Path | None = None, heap: str | None = None, ua
 
 def _made(folder: Path | None) -> Path | None:
     if folder:
+        if folder.exists() and not folder.is_dir():
+            raise PortError(f"{folder} is no folder that could keep files")
         folder.mkdir(parents=True, exist_ok=True)
         return folder.resolve()
     return None
