@@ -16,7 +16,7 @@ _POLL = 3  # requests of ioctl()
 _CLOSE = 4
 _EINVAL = 22
 _DATA_MIN = 144  # bytes: what a client has to remember, and a short ticket
-_IN_VAIN = 8  # reads in a row that may give nothing although the socket blocks: no server sends more tickets
+_IN_VAIN = 16  # reads in a row that may give nothing although the socket blocks: two for a ticket
 
 _NO_PRIMITIVES = (
     "this firmware gives no access to a client's TLS session: use one with sesstab in it (docs/building.md), "
@@ -142,9 +142,11 @@ class TLSStream(io.IOBase):
         if not self._session:
             return False
         if self._save():
+            self._in_vain = 0
             return True
-        # Not every ticket is told of: one that was not stored is not. Nothing else gives None when a socket
-        # blocks, but whether it still does only the socket below knows. One that does not is found out soon.
+        # Mbed TLS ends a read before it looks at a ticket, and once more when it is there; save() tells only of
+        # one that it stored. Nothing else gives None when a socket blocks, but whether it still does only the
+        # socket below knows. One that does not is found out soon.
         self._in_vain = self._in_vain + 1 if result is None else 0
         return self._blocking and 0 < self._in_vain <= _IN_VAIN
 
