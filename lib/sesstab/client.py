@@ -144,9 +144,9 @@ class TLSStream(io.IOBase):
         if self._save():
             self._in_vain = 0
             return True
-        # Mbed TLS ends a read before it looks at a ticket, and another when it has; save() tells of the second,
-        # if it stored the ticket. Nothing else gives None when a socket blocks, but whether it still does only
-        # the socket below knows. One that does not is found out soon.
+        # Mbed TLS ends a read before it looks at a ticket, and another when it has: save() tells of that
+        # one, if it stored the ticket. Nothing else gives None when a socket blocks, but whether it still
+        # does, only the socket below knows. One that does not is found out soon.
         self._in_vain = self._in_vain + 1 if result is None else 0
         return self._blocking and 0 < self._in_vain <= _IN_VAIN
 
