@@ -28,6 +28,10 @@
  * connection it is about, but the certificate callback does, which follows each ClientHello: there, the tickets
  * asked for just now are given the address of the connection's session. The call for the next ticket has the same
  * address, and removes them. A ticket asked for the second time is removed as it is given.
+ *
+ * Callbacks, the table's clock among them, may detach the context whose handshake they are called in, and close the
+ * client's connection that is offered or saved. So the table is remembered across them, and what comes after looks
+ * again at the attachment, which then has no config, and at the connection.
  */
 #define MBEDTLS_ALLOW_PRIVATE_ACCESS
 
@@ -255,9 +259,10 @@ static int chooses_by_name(const mbedtls_ssl_config *config)
 #endif
 }
 
-static int clients_are_anonymous(const sesstab_mbedtls_t *a)
+/* Whether sessions may be stored and resumed: to be asked again after each callback. */
+static int is_serving(const sesstab_mbedtls_t *a)
 {
-    return a->config->authmode == MBEDTLS_SSL_VERIFY_NONE
+    return a->config != NULL && a->config->authmode == MBEDTLS_SSL_VERIFY_NONE
            && ((a->flags & SESSTAB_MBEDTLS_NAMES_ARE_ONE) != 0 || !chooses_by_name(a->config));
 }
 
@@ -301,14 +306,20 @@ static int offer_to_cache(sesstab_t *t, sesstab_handle_t h)
 static int store(const sesstab_mbedtls_t *a, const uint8_t *id, size_t id_len, const mbedtls_ssl_session *s,
     uint32_t timeout)
 {
+    sesstab_t *t = a->table;
     uint8_t state[SESSTAB_MBEDTLS_TLS13_SIZE];
-    size_t size = clients_are_anonymous(a) && was_anonymous(s) ? pack(state, s) : 0;
+    size_t size = is_serving(a) && was_anonymous(s) ? pack(state, s) : 0;
     if (size == 0)
         return 0;
-    sesstab_handle_t h = sesstab_new_session(a->table, id, id_len, state, size, timeout, a->context);
+    sesstab_handle_t h = sesstab_new_session(t, id, id_len, state, size, timeout, a->context);
     mbedtls_platform_zeroize(state, sizeof(state));
-    int stored = offer_to_cache(a->table, h);
-    sesstab_free(a->table, h);
+    int stored = a->config != NULL && offer_to_cache(t, h);
+    if (a->config == NULL) { /* on_remove has detached, before the session was in the table */
+        if (sesstab_has_session(t, id, id_len))
+            sesstab_remove_session(t, h);
+        stored = 0;
+    }
+    sesstab_free(t, h);
     return stored;
 }
 
@@ -335,12 +346,12 @@ static int set_id(sesstab_mbedtls_t *a, const uint8_t *id, size_t id_len, const 
 static int get_id(sesstab_mbedtls_t *a, const uint8_t *id, size_t id_len, mbedtls_ssl_session *s)
 {
     sesstab_t *t = a->table;
-    if (!clients_are_anonymous(a))
+    if (!is_serving(a))
         return ERR_NOT_FOUND;
     sesstab_handle_t h = sesstab_get_session(t, id, id_len, a->context);
     size_t size;
     const uint8_t *state = sesstab_session_data(t, h, &size);
-    int found = state != NULL && restore_tls12(s, state, size);
+    int found = state != NULL && is_serving(a) && restore_tls12(s, state, size);
     sesstab_free(t, h);
     return found ? 0 : ERR_NOT_FOUND;
 }
@@ -381,12 +392,12 @@ static int get_cache(void *p_cache, mbedtls_ssl_session *session)
 
 #if SERVER_TLS13
 
-static void remove_entry(sesstab_mbedtls_t *a, sesstab_mbedtls_ticket_t *entry)
+static int remove_entry(sesstab_t *t, sesstab_mbedtls_ticket_t *entry)
 {
     sesstab_handle_t h = entry->h;
     entry->h = 0;
     entry->session = NULL;
-    sesstab_remove_session(a->table, h);
+    return sesstab_remove_session(t, h);
 }
 
 static sesstab_mbedtls_ticket_t *entry_of(sesstab_mbedtls_t *a, const uint8_t *ticket)
@@ -405,7 +416,7 @@ static void use(sesstab_mbedtls_t *a, sesstab_handle_t h)
 {
     sesstab_mbedtls_ticket_t *last = &a->in_use[SESSTAB_MBEDTLS_IN_USE - 1];
     if (a->in_use[0].h != 0)
-        remove_entry(a, a->in_use);
+        remove_entry(a->table, a->in_use);
     memmove(a->in_use, a->in_use + 1, sizeof(a->in_use) - sizeof(*last));
     last->h = h;
     last->session = NULL;
@@ -424,9 +435,10 @@ static int after_client_hello(mbedtls_ssl_context *ssl)
 /* A handshake has ended well. Where after_client_hello is not called, tickets belong to nobody, and all go. */
 static void end_of_use(sesstab_mbedtls_t *a, const mbedtls_ssl_session *session)
 {
+    sesstab_t *t = a->table;
     for (size_t i = 0; i < SESSTAB_MBEDTLS_IN_USE; i++)
         if (a->in_use[i].h != 0 && (a->in_use[i].session == NULL || a->in_use[i].session == session))
-            remove_entry(a, &a->in_use[i]);
+            remove_entry(t, &a->in_use[i]);
 }
 
 static int is_expired(sesstab_t *t, sesstab_handle_t h)
@@ -465,24 +477,35 @@ static sesstab_handle_t look_up(const sesstab_mbedtls_t *a, const uint8_t *ticke
     return h;
 }
 
-static int restore(sesstab_mbedtls_t *a, mbedtls_ssl_session *s, const uint8_t *ticket, sesstab_handle_t h)
+#if SERVER_TLS13
+/* Fills in a TLS 1.3 session. Returns 0 when that is not one, or the context is no longer attached. */
+static int restore_at(const sesstab_mbedtls_t *a, mbedtls_ssl_session *s, sesstab_t *t, sesstab_handle_t h)
 {
     size_t size;
-    const uint8_t *state = sesstab_session_data(a->table, h, &size);
-    if (state == NULL)
+    const uint8_t *state = sesstab_session_data(t, h, &size);
+    if (state == NULL || !is_serving(a) || !restore_tls13(a, s, state, size))
         return 0;
-    if (restore_tls12(s, state, size))
+#if defined(MBEDTLS_HAVE_TIME)
+    s->ticket_creation_time = ms_time_of(t, h);
+#endif
+    return is_serving(a);
+}
+#endif
+
+static int restore(sesstab_mbedtls_t *a, mbedtls_ssl_session *s, sesstab_t *t, sesstab_handle_t h,
+    const uint8_t *ticket)
+{
+    size_t size;
+    const uint8_t *state = sesstab_session_data(t, h, &size);
+    if (state != NULL && is_serving(a) && restore_tls12(s, state, size))
         return 1;
 #if SERVER_TLS13
-    if (restore_tls13(a, s, state, size)) {
-#if defined(MBEDTLS_HAVE_TIME)
-        s->ticket_creation_time = ms_time_of(a->table, h);
-#endif
-        if (sesstab_has_session(a->table, ticket, TICKET_SIZE))
+    if (restore_at(a, s, t, h)) {
+        if (sesstab_has_session(t, ticket, TICKET_SIZE))
             use(a, h);
         else /* from on_get, which is not to give it again */
-            sesstab_remove_session(a->table, h);
-        return 1;
+            sesstab_remove_session(t, h);
+        return is_serving(a);
     }
 #endif
     (void)ticket;
@@ -491,22 +514,15 @@ static int restore(sesstab_mbedtls_t *a, mbedtls_ssl_session *s, const uint8_t *
 
 #if SERVER_TLS13
 /* The same ticket again, after a HelloRetryRequest: for the last time. Counts nothing. */
-static int restore_again(sesstab_mbedtls_t *a, mbedtls_ssl_session *s, sesstab_mbedtls_ticket_t *entry)
+static int restore_again(const sesstab_mbedtls_t *a, mbedtls_ssl_session *s, sesstab_mbedtls_ticket_t *entry)
 {
     sesstab_t *t = a->table;
     sesstab_handle_t h = entry->h;
-    size_t size;
-    if (is_expired(t, h) || !sesstab_up_ref(t, h)) {
-        remove_entry(a, entry);
-        return 0;
-    }
-    remove_entry(a, entry);
-    const uint8_t *state = sesstab_session_data(t, h, &size);
-    int restored = state != NULL && restore_tls13(a, s, state, size);
-#if defined(MBEDTLS_HAVE_TIME)
-    s->ticket_creation_time = ms_time_of(t, h);
-#endif
-    sesstab_free(t, h);
+    int is_good = !is_expired(t, h) && sesstab_up_ref(t, h);
+    int removed = remove_entry(t, entry);
+    int restored = is_good && removed && restore_at(a, s, t, h);
+    if (is_good)
+        sesstab_free(t, h);
     return restored;
 }
 #endif
@@ -514,7 +530,8 @@ static int restore_again(sesstab_mbedtls_t *a, mbedtls_ssl_session *s, sesstab_m
 static int parse_ticket(void *p_ticket, mbedtls_ssl_session *session, unsigned char *ticket, size_t len)
 {
     sesstab_mbedtls_t *a = p_ticket;
-    if (len != TICKET_SIZE || !clients_are_anonymous(a))
+    sesstab_t *t = a->table;
+    if (len != TICKET_SIZE || !is_serving(a))
         return MBEDTLS_ERR_SSL_INVALID_MAC;
 #if SERVER_TLS13
     sesstab_mbedtls_ticket_t *entry = entry_of(a, ticket);
@@ -522,38 +539,45 @@ static int parse_ticket(void *p_ticket, mbedtls_ssl_session *session, unsigned c
         return restore_again(a, session, entry) ? 0 : MBEDTLS_ERR_SSL_INVALID_MAC;
 #endif
     sesstab_handle_t h = look_up(a, ticket);
-    int restored = restore(a, session, ticket, h);
-    sesstab_free(a->table, h);
+    int restored = restore(a, session, t, h, ticket);
+    sesstab_free(t, h);
     return restored ? 0 : MBEDTLS_ERR_SSL_INVALID_MAC;
 }
 
-/* A session that is not stored gets no ticket in TLS 1.2. TLS 1.3 has no such thing: there it gets a ticket that
- * names nothing and whose lifetime is 0, which tells the client to drop it. */
+/* For a session that is not stored: no ticket in TLS 1.2. TLS 1.3 has no such thing: there it gets a ticket that names
+ * nothing and whose lifetime is 0, which tells the client to drop it. A config that was detached keeps this callback,
+ * since Mbed TLS calls what was there when a TLS 1.2 handshake began. */
+static int write_no_ticket(void *p_config, const mbedtls_ssl_session *session, unsigned char *start,
+    const unsigned char *end, size_t *len, uint32_t *lifetime)
+{
+    const mbedtls_ssl_config *config = p_config;
+    *len = 0;
+    *lifetime = 0;
+    if (start > end || (size_t)(end - start) < TICKET_SIZE)
+        return MBEDTLS_ERR_SSL_BUFFER_TOO_SMALL;
+    int ret = config->f_rng(config->p_rng, start, TICKET_SIZE);
+    if (ret == 0 && version_of(session) == VERSION_TLS13)
+        *len = TICKET_SIZE;
+    return ret;
+}
+
 static int write_ticket(void *p_ticket, const mbedtls_ssl_session *session, unsigned char *start,
     const unsigned char *end, size_t *len, uint32_t *lifetime)
 {
     sesstab_mbedtls_t *a = p_ticket;
     uint32_t timeout = sesstab_get_timeout(a->table);
-    *len = 0;
-    *lifetime = 0;
+    int ret = write_no_ticket(a->config, session, start, end, len, lifetime);
 #if SERVER_TLS13
     if (version_of(session) == VERSION_TLS13)
         end_of_use(a, session);
 #endif
-    if (start > end || (size_t)(end - start) < TICKET_SIZE)
-        return MBEDTLS_ERR_SSL_BUFFER_TOO_SMALL;
-    int ret = a->config->f_rng(a->config->p_rng, start, TICKET_SIZE);
-    if (ret != 0)
-        return ret;
     if (timeout > WEEK)
         timeout = WEEK;
-    if (store(a, start, TICKET_SIZE, session, timeout)) {
+    if (ret == 0 && store(a, start, TICKET_SIZE, session, timeout)) {
         *len = TICKET_SIZE;
         *lifetime = timeout;
-    } else if (version_of(session) == VERSION_TLS13) {
-        *len = TICKET_SIZE;
     }
-    return 0;
+    return ret;
 }
 
 #endif
@@ -563,7 +587,8 @@ static int write_ticket(void *p_ticket, const mbedtls_ssl_session *session, unsi
 static int has_ticket_callbacks(const mbedtls_ssl_config *config)
 {
 #if SESSTAB_MBEDTLS_HAS_TICKETS
-    return config->f_ticket_write != NULL || config->f_ticket_parse != NULL;
+    return config->f_ticket_parse != NULL
+           || (config->f_ticket_write != NULL && config->f_ticket_write != write_no_ticket);
 #else
     (void)config;
     return 0;
@@ -640,7 +665,7 @@ static void uninstall_tickets(const sesstab_mbedtls_t *a, mbedtls_ssl_config *co
 {
 #if SESSTAB_MBEDTLS_HAS_TICKETS
     if (has_our_tickets(config, a))
-        mbedtls_ssl_conf_session_tickets_cb(config, NULL, NULL, NULL);
+        mbedtls_ssl_conf_session_tickets_cb(config, write_no_ticket, NULL, config);
 #endif
 #if SERVER_TLS13
     if (config->f_cert_cb == after_client_hello)
@@ -661,7 +686,8 @@ int sesstab_mbedtls_attach(sesstab_mbedtls_t *a, sesstab_t *table, uint8_t conte
     int ret = check(a, table, config, flags);
     if (ret != SESSTAB_MBEDTLS_OK)
         return ret;
-    memset(a, 0, sizeof(*a));
+    if (a->table != table) /* else tickets are in use, which are good once */
+        memset(a, 0, sizeof(*a));
     a->table = table;
     a->config = config;
     a->context = context;
@@ -673,25 +699,28 @@ int sesstab_mbedtls_attach(sesstab_mbedtls_t *a, sesstab_t *table, uint8_t conte
     return SESSTAB_MBEDTLS_OK;
 }
 
-static void remove_context(sesstab_t *t, uint8_t context)
+/* Returns 0 when nothing may be removed: on_remove is running. */
+static int remove_context(sesstab_t *t, uint8_t context)
 {
     sesstab_handle_t next;
     for (sesstab_handle_t h = sesstab_next(t, 0); h != 0; h = next) {
         next = sesstab_next(t, h);
-        if (sesstab_session_context(t, h) == context)
-            sesstab_remove_session(t, h);
+        if (sesstab_session_context(t, h) == context && !sesstab_remove_session(t, h))
+            return 0;
     }
+    return 1;
 }
 
 int sesstab_mbedtls_detach(sesstab_mbedtls_t *a)
 {
     mbedtls_ssl_config *config = a->config;
-    if (config == NULL)
+    if (config == NULL || !remove_context(a->table, a->context))
         return 0;
+    if (a->config == NULL) /* on_remove has detached, too */
+        return 1;
     uninstall_tickets(a, config);
     if (sesstab_mbedtls_attachment(config) == a)
         mbedtls_ssl_conf_session_cache(config, NULL, NULL, NULL);
-    remove_context(a->table, a->context);
     memset(a, 0, sizeof(*a));
     return 1;
 }
@@ -836,6 +865,12 @@ static const uint8_t *offered_data(const sesstab_mbedtls_client_t *c, size_t *si
     return data != NULL && *size > SUITE + 1 ? data : NULL;
 }
 
+/* Whether a callback has closed the connection: mbedtls_ssl_free leaves zeros. */
+static int is_closed(const mbedtls_ssl_context *ssl)
+{
+    return ssl->conf == NULL;
+}
+
 /* Gives Mbed TLS a session to copy. What a copy leaves that has failed for lack of memory would spoil the handshake. */
 static int give_session(mbedtls_ssl_context *ssl, const mbedtls_ssl_session *s)
 {
@@ -850,14 +885,14 @@ static int set_session(const sesstab_mbedtls_client_t *c)
     size_t size;
     uint8_t name[NAME_SIZE];
     const uint8_t *data = offered_data(c, &size);
-    if (data == NULL || (!data[VERIFIED] && c->authmode != MBEDTLS_SSL_VERIFY_NONE) || !digest_name(name, c->ssl)
+    if (data == NULL || is_closed(c->ssl) || (!data[VERIFIED] && c->authmode != MBEDTLS_SSL_VERIFY_NONE) || !digest_name(name, c->ssl)
         || memcmp(name, data + NAME, NAME_SIZE) != 0)
         return 0;
     mbedtls_ssl_session session;
     mbedtls_ssl_session_init(&session);
     int version = unpack(&session, c, data, size);
     int set = 0;
-    if (version != 0 && is_version_configured(c->ssl->conf, version)) {
+    if (version != 0 && !is_closed(c->ssl) && is_version_configured(c->ssl->conf, version)) {
         set_version(&session, version, MBEDTLS_SSL_IS_CLIENT);
         session.verify_result = data[VERIFIED] ? 0 : MBEDTLS_X509_BADCERT_SKIP_VERIFY;
         set = give_session(c->ssl, &session);
@@ -880,7 +915,7 @@ int sesstab_mbedtls_offer(sesstab_mbedtls_client_t *c, mbedtls_ssl_context *ssl,
         return 0;
     memcpy(c->id, id, id_len);
     c->id_len = (uint8_t)id_len;
-    c->offered = sesstab_get_session(table, id, id_len, context);
+    c->offered = sesstab_get_session(table, c->id, id_len, context); /* a callback may change the caller's */
     if (c->offered != 0 && !set_session(c)) {
         sesstab_free(table, c->offered);
         c->offered = 0;
@@ -1025,12 +1060,16 @@ int sesstab_mbedtls_save(sesstab_mbedtls_client_t *c)
 {
     if (c->id_len == 0 || c->ssl->session == NULL || (is_tls12(c->ssl) && c->saved))
         return 0;
+    sesstab_t *t = c->table;
     sesstab_handle_t h = new_session(c);
-    if (is_tls12(c->ssl) && sesstab_mbedtls_resumed(c))
-        keep_time(c, h);
-    mark_saved(c);
-    int stored = h != 0 && sesstab_update_cache(c->table, h, SESSTAB_CACHE_CLIENT);
-    sesstab_free(c->table, h);
+    int stored = 0;
+    if (c->table != NULL && c->ssl->session != NULL) { /* else the clock has closed it */
+        if (is_tls12(c->ssl) && sesstab_mbedtls_resumed(c))
+            keep_time(c, h);
+        mark_saved(c);
+        stored = h != 0 && sesstab_update_cache(t, h, SESSTAB_CACHE_CLIENT);
+    }
+    sesstab_free(t, h);
     return stored;
 }
 

@@ -34,7 +34,9 @@
  *     config that verifies, nor a session to a server of another name.
  *   - Early data (0-RTT) is refused.
  *
- * Not thread-safe: the configs attached to a table, and its clients, belong to one thread.
+ * Not thread-safe: the configs attached to a table, and its clients, belong to one thread. The table's callbacks may
+ * detach, and may free the connection that a client offers or saves a session of; not one in the middle of its
+ * handshake, which Mbed TLS itself does not allow.
  */
 #ifndef SESSTAB_MBEDTLS_H
 #define SESSTAB_MBEDTLS_H
@@ -124,15 +126,18 @@ typedef struct {
 /* Makes `config`'s connections store sessions in `table` and resume them from it. `context`, 0 to 255, is the number
  * that they are stored under; no other config that is, or was, attached to this table may have it, unless the two
  * are to share sessions. Call it after mbedtls_ssl_config_defaults and mbedtls_ssl_conf_max_tls_version, between
- * handshakes. Attaching the same attachment again sets its context and flags anew. `*a` must be zeroed before its
- * first use. With tickets of TLS 1.3 it sets the config's certificate callback too (mbedtls_ssl_conf_cert_cb), where
+ * handshakes. Attaching the same attachment again sets its context and flags anew, and forgets nothing. `*a` must be
+ * zeroed before its first use. With tickets of TLS 1.3 it sets the config's certificate callback too (mbedtls_ssl_conf_cert_cb), where
  * there is none, to know which handshake a ticket belongs to.
  * Returns 0, or one of the numbers above, and then nothing has changed. */
 int sesstab_mbedtls_attach(sesstab_mbedtls_t *a, sesstab_t *table, uint8_t context, mbedtls_ssl_config *config,
     uint32_t flags);
 
-/* Takes the callbacks out of the config, those that are still ours, and the context's sessions out of the table. Call
- * it before mbedtls_ssl_config_free, between handshakes. Returns 1; 0 when not attached (all zeros, or detached). */
+/* Takes the context's sessions out of the table, and the callbacks out of the config, those that are still ours; with
+ * tickets, one stays that writes none, since handshakes that are under way will call it. Call it before
+ * mbedtls_ssl_config_free; at any time, also in the table's callbacks during a handshake, which then does not resume.
+ * Returns 1; 0, and nothing has changed, when not attached (all zeros, or detached), or when on_remove is running and
+ * the table has sessions of the context, which cannot be removed then. */
 int sesstab_mbedtls_detach(sesstab_mbedtls_t *a);
 
 /* The attachment of a config, or NULL. */

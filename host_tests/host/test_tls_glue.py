@@ -493,6 +493,110 @@ def test_detached_contexts_resume_nothing_and_forget(peer: Peer, way: Way) -> No
     assert not listener.connect(client, session)[0]
 
 
+class Detaching:
+    """A listener that is detached in a callback's n-th call, and a client."""
+
+    def __init__(self, peer: Peer, way: Way) -> None:
+        self.peer, self.tickets = peer, TICKETS if way.tickets else 0
+        self.listener, self.client = way.listen(peer), way.client()
+        self.callback("none", 0)
+
+    def callback(self, name: str, n: int) -> str:
+        return self.peer.ask(f"detach_in {name} {self.listener.number} {n}")
+
+    def goes_on(self, session: ssl.SSLSession | None) -> str:
+        """A connection, which may resume; what detach has returned. The context is attached again."""
+        stream = socket.create_connection(("127.0.0.1", self.listener.port), TIMEOUT)
+        with stream, self.client.wrap_socket(stream, session=session) as connection:
+            assert connection.recv(6) == b"hello\n"
+        assert self.peer.ask("wait").startswith("ok")
+        result = self.callback("none", 0)
+        assert self.peer.stats()["number"] == 0 or result != "1"
+        assert self.peer.ask(f"attach {self.listener.number} 1 {self.tickets}") == "0"
+        return result
+
+
+def test_callbacks_may_detach(peer: Peer, way: Way) -> None:
+    it = Detaching(peer, way)
+    it.callback("new", 1)
+    assert it.goes_on(None) == "1"
+    _, session = it.listener.connect(it.client)
+    peer.ask("remove_all")
+    it.callback("get", 1)
+    assert it.goes_on(session) == "1"
+    _, session = it.listener.connect(it.client)
+    peer.ask("time 301")
+    it.callback("remove", 1)
+    assert it.goes_on(session) == "1"
+    it.listener.connect(it.client)
+    peer.ask("cache_size 1")
+    it.callback("remove", 1)
+    assert it.goes_on(None) == "1"
+    _, session = it.listener.connect(it.client)
+    assert it.listener.connect(it.client, session)[0]
+
+
+def test_the_clock_may_detach(peer: Peer, way: Way) -> None:
+    it = Detaching(peer, way)
+    for resumes in (False, True):
+        for call in range(1, 20):
+            _, session = it.listener.connect(it.client)
+            it.callback("clock", call)
+            result = it.goes_on(session if resumes else None)
+            if result == "-1":
+                break
+            assert result == "1"
+        assert 1 < call < 19
+    _, session = it.listener.connect(it.client)
+    assert it.listener.connect(it.client, session)[0]
+
+
+def test_detach_between_two_messages(peer: Peer, way: Way) -> None:
+    it = Detaching(peer, way)
+    _, session = it.listener.connect(it.client)
+    for offered in (session, None):
+        slow = Handshake(it.listener, it.client, offered)
+        assert not slow.step()
+        slow.incoming.write(slow.stream.recv(65536))
+        assert peer.ask(f"detach {it.listener.number}") == "1"
+        while not slow.step():
+            pass
+        slow.close()
+        assert peer.ask("wait").startswith("ok")
+        assert peer.stats()["number"] == 0
+        assert peer.ask(f"attach {it.listener.number} 1 {it.tickets}") == "0"
+        _, session = it.listener.connect(it.client)
+
+
+def test_detach_in_on_remove_while_there_are_sessions_changes_nothing(peer: Peer, way: Way) -> None:
+    it = Detaching(peer, way)
+    for _ in range(2):
+        _, session = it.listener.connect(it.client)
+    peer.ask("cache_size 2")
+    it.callback("remove", 1)
+    assert not it.listener.connect(it.client)[0]
+    assert it.callback("none", 0) == "0"
+    assert peer.stats()["number"] == 2
+    assert it.listener.connect(it.client, session)[0]
+
+
+def test_a_tls13_ticket_is_good_once_though_the_context_is_attached_again(tls13: Peer, way13: Way) -> None:
+    listener, client = way13.listen(tls13), way13.client()
+    _, session = listener.connect(client)
+    seen = []
+    for _ in range(3):
+        assert tls13.ask(f"attach {listener.number} 1 {TICKETS}") == "0"
+        lost = Handshake(listener, client, session)
+        before = tls13.stats()["hits"]
+        assert not lost.step()
+        assert lost.stream.recv(1)
+        lost.close()
+        assert tls13.ask("wait").startswith("error")
+        seen.append(tls13.stats()["hits"] > before)
+    assert seen[0] and not seen[2]
+    assert not listener.connect(client, session)[0]
+
+
 def test_another_ciphersuite_does_not_resume(peer: Peer) -> None:
     """Session ids make a full handshake. Tickets of TLS 1.2 Mbed TLS resumes under the new one, which OpenSSL
     refuses; nothing of the old session is used without its secret."""

@@ -210,6 +210,69 @@ static void cmd_detach(const char *args)
     printf("%d\n", sesstab_mbedtls_detach(&listeners[atoi(args)].attachment));
 }
 
+/* ---- Callbacks that detach ---- */
+
+static listener_t *detached_by_callback; /* at the callback's n-th call */
+static int calls_left, detach_result;
+
+static void count_call(void)
+{
+    if (detached_by_callback != NULL && --calls_left == 0)
+        detach_result = sesstab_mbedtls_detach(&detached_by_callback->attachment);
+}
+
+static int detach_in_new(void *arg, sesstab_handle_t h)
+{
+    (void)arg;
+    (void)h;
+    count_call();
+    return 0;
+}
+
+static sesstab_handle_t detach_in_get(void *arg, const uint8_t *id, size_t id_len)
+{
+    (void)arg;
+    (void)id;
+    (void)id_len;
+    count_call();
+    return 0;
+}
+
+static void detach_in_remove(void *arg, sesstab_handle_t h)
+{
+    (void)arg;
+    (void)h;
+    count_call();
+}
+
+static uint32_t detach_in_clock(void *arg)
+{
+    count_call();
+    return clock_now(arg);
+}
+
+/* detach_in CALLBACK LISTENER N: "none" for none, and then answers what the last detach returned; -1: it was not. */
+static void cmd_detach_in(const char *args)
+{
+    char name[16];
+    int i;
+    sesstab_config_t *settings = sesstab_settings(server_table);
+    check(sscanf(args, "%15s %d %d", name, &i, &calls_left) != 3, "detach_in");
+    printf("%d\n", detach_result);
+    detach_result = -1;
+    detached_by_callback = &listeners[i];
+    settings->on_new = strcmp(name, "new") == 0 ? detach_in_new : NULL;
+    settings->on_get = strcmp(name, "get") == 0 ? detach_in_get : NULL;
+    settings->on_remove = strcmp(name, "remove") == 0 ? detach_in_remove : NULL;
+    settings->clock = strcmp(name, "clock") == 0 ? detach_in_clock : clock_now;
+}
+
+static void cmd_cache_size(const char *args)
+{
+    sesstab_sess_set_cache_size(server_table, (uint32_t)atoi(args));
+    puts("0");
+}
+
 static void cmd_authmode(const char *args)
 {
     int i, mode;
@@ -389,7 +452,8 @@ static const struct {
 } commands[] = {{"listen", cmd_listen}, {"wait", cmd_wait}, {"attach", cmd_attach}, {"detach", cmd_detach},
     {"authmode", cmd_authmode}, {"sni", cmd_sni}, {"cert_cb", cmd_cert_cb}, {"remove_all", cmd_remove_all},
     {"mode", cmd_mode}, {"timeout", cmd_timeout}, {"stats", cmd_stats}, {"sessions", cmd_sessions},
-    {"authmode_after", cmd_authmode_after}, {"connect", cmd_connect}, {"time", cmd_time}, {"callocs", cmd_callocs}};
+    {"authmode_after", cmd_authmode_after}, {"connect", cmd_connect}, {"time", cmd_time}, {"callocs", cmd_callocs},
+    {"detach_in", cmd_detach_in}, {"cache_size", cmd_cache_size}};
 
 static void run(const char *line)
 {
