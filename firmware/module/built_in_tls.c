@@ -204,12 +204,16 @@ mp_obj_t table_attach(mp_obj_t self_in, mp_obj_t ctx) {
     mbedtls_ssl_config *config = &context_of(&ctx)->conf;
     attachment_t *a = attachment_of(config);
     check(self, a, config);
-    uint8_t number = a == NULL ? new_context_number(self) : a->link.context;
+    if (a != NULL) {
+        return MP_OBJ_NEW_SMALL_INT(a->link.context);
+    }
+    uint8_t number = next_context_number(self);
     need_id_object(self);
-    a = a == NULL ? new_attachment(self, ctx) : a;
+    a = new_attachment(self, ctx);
     if (sesstab_mbedtls_attach(&a->link, table_core(self), number, config, FLAGS) != SESSTAB_MBEDTLS_OK) {
         mp_raise_ValueError(MP_ERROR_TEXT("this context has a session cache, or callbacks, of somebody else"));
     }
+    self->contexts = number;
     return MP_OBJ_NEW_SMALL_INT(number);
 }
 

@@ -63,17 +63,17 @@ void check_attachable(const sesstab_obj_t *self, const attachable_t *what) {
     }
 }
 
-uint8_t new_context_number(sesstab_obj_t *self) {
+uint8_t next_context_number(const sesstab_obj_t *self) {
     if (self->contexts == UINT8_MAX) {
         mp_raise_ValueError(MP_ERROR_TEXT("this table has attached 255 contexts, which is the limit"));
     }
-    return ++self->contexts;
+    return (uint8_t)(self->contexts + 1);
 }
 
 void need_id_object(sesstab_obj_t *self) {
     if (self->tls_id == MP_OBJ_NULL) {
-        mp_obj_t size = MP_OBJ_NEW_SMALL_INT(SESSTAB_ID_MAX);
-        self->tls_id = mp_call_function_n_kw(mp_load_global(MP_QSTR_bytearray), 1, 0, &size);
+        // Not by the name "bytearray", which may be another thing where attach() is called.
+        self->tls_id = mp_obj_new_bytearray_by_ref(SESSTAB_ID_MAX, m_malloc(SESSTAB_ID_MAX));
     }
 }
 
@@ -95,9 +95,7 @@ static bool set_id_object(sesstab_obj_t *self, const uint8_t *id, size_t id_len)
 }
 
 mp_obj_t id_object(sesstab_obj_t *self, const uint8_t *id, size_t id_len) {
-    mp_buffer_info_t buffer;
-    if (self->looked_up != mp_const_none && mp_get_buffer(self->looked_up, &buffer, MP_BUFFER_READ)
-        && buffer.buf == id) {
+    if (id == self->looked_up_id) {
         return self->looked_up;
     }
     return self->tls_id != MP_OBJ_NULL && set_id_object(self, id, id_len) ? self->tls_id : MP_OBJ_NULL;

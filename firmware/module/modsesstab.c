@@ -5,6 +5,7 @@
  * that the core refuses, so that the method returns 0: for a handle that is 0.
  */
 #include "module.h"
+#include "py/objstr.h"
 #include "sesstab_snapshot.h"
 
 #define MODES                                                                                                    \
@@ -26,6 +27,10 @@ mp_obj_t this_module;
 #else
 #define this_module mp_const_none
 #endif
+
+mp_obj_t builtin(qstr name) {
+    return mp_load_attr(mp_import_name(MP_QSTR_builtins, mp_const_none, MP_OBJ_NEW_SMALL_INT(0)), name);
+}
 
 // Arguments and results
 
@@ -175,6 +180,9 @@ static void count_milliseconds(sesstab_obj_t *self, uint32_t passed) {
 
 static uint32_t on_clock(void *arg) {
     sesstab_obj_t *self = arg;
+    if (self->holds_time) {
+        return self->held_time;
+    }
     if (!self->own_clock) {
         return run(self, call_for_time, self->clock, MP_OBJ_NULL, 0);
     }
@@ -183,6 +191,19 @@ static uint32_t on_clock(void *arg) {
     self->ticks = ticks;
     count_milliseconds(self, passed);
     return self->seconds;
+}
+
+// The clock may be Python code, which may change any buffer. So a function that has the core work on a caller's buffers
+// asks the clock first, then takes the buffers' addresses, and holds that time during the core's call. No other Python
+// code runs in such a call.
+static void hold_time(sesstab_obj_t *self, uint32_t now) {
+    self->held_time = now;
+    self->holds_time = true;
+}
+
+static uint32_t let_time_go_on(sesstab_obj_t *self, uint32_t result) {
+    self->holds_time = false;
+    return result;
 }
 
 // The callbacks
@@ -222,8 +243,7 @@ static void random_seed(void *arg) {
 }
 
 static bool is_callable(mp_obj_t o) {
-    mp_obj_t callable = mp_load_global(MP_QSTR_callable);
-    return mp_obj_is_true(mp_call_function_n_kw(callable, 1, 0, &o));
+    return mp_obj_is_true(mp_call_function_n_kw(builtin(MP_QSTR_callable), 1, 0, &o));
 }
 
 static mp_obj_t callback_arg(mp_obj_t o) {
@@ -325,6 +345,8 @@ static mp_obj_t table_make_new(const mp_obj_type_t *type, size_t n_args, size_t 
     self->on_get = mp_const_none;
     self->on_remove = mp_const_none;
     self->looked_up = mp_const_none;
+    self->looked_up_id = NULL;
+    self->holds_time = false;
     self->tls_id = MP_OBJ_NULL;
     self->word_max = word_max;
     self->capacity = (uint16_t)capacity;
@@ -414,9 +436,6 @@ static MP_DEFINE_CONST_FUN_OBJ_1(clear_obj, table_clear);
 
 static mp_obj_t table_new_session(size_t n_pos, const mp_obj_t *pos, mp_map_t *kw) {
     PARSE_METHOD(2, MP_QSTR_id, MP_QSTR_data, MP_QSTR_timeout, MP_QSTR_context);
-    mp_buffer_info_t id, data;
-    buffer_arg(value[0].u_obj, &id, MP_BUFFER_READ);
-    buffer_arg(value[1].u_obj, &data, MP_BUFFER_READ);
     uint32_t timeout = SESSTAB_DEFAULT_TIMEOUT;
     uint32_t context = 0;
     bool good = true;
@@ -426,8 +445,16 @@ static mp_obj_t table_new_session(size_t n_pos, const mp_obj_t *pos, mp_map_t *k
     if (GIVEN(3)) {
         good = int_arg(self->word_max, value[3].u_obj, &context) == 0 && context <= UINT8_MAX && good;
     }
-    return number(good ? sesstab_new_session(table_core(self), id.buf, id.len, data.buf, data.len, timeout,
-            (uint8_t)context) : 0);
+    uint32_t now = good ? sesstab_now(table_core(self)) : 0;
+    mp_buffer_info_t id, data;
+    buffer_arg(value[0].u_obj, &id, MP_BUFFER_READ);
+    buffer_arg(value[1].u_obj, &data, MP_BUFFER_READ);
+    if (!good) {
+        return MP_OBJ_NEW_SMALL_INT(0);
+    }
+    hold_time(self, now);
+    return number(let_time_go_on(self, sesstab_new_session(table_core(self), id.buf, id.len, data.buf, data.len,
+        timeout, (uint8_t)context)));
 }
 static MP_DEFINE_CONST_FUN_OBJ_KW(new_session_obj, 1, table_new_session);
 
@@ -435,6 +462,23 @@ HANDLE_METHOD(up_ref, sesstab_up_ref);
 HANDLE_METHOD(free, sesstab_free);
 HANDLE_METHOD(add_session, sesstab_add_session);
 HANDLE_METHOD(remove_session, sesstab_remove_session);
+
+// Copies an id, of a right length, to a place that no callback moves.
+static void copy_id(uint32_t *to, const mp_buffer_info_t *id) {
+    if (id->len == SESSTAB_ID_MAX && (uintptr_t)id->buf % 4 == 0) {
+        const uint32_t *from = id->buf;
+        for (size_t i = 0; i < SESSTAB_ID_MAX / 4; i++) {
+            to[i] = from[i];
+            __asm__ volatile (""); // a dynamic module has no memcpy that this could become
+        }
+        return;
+    }
+    const uint8_t *from = id->buf;
+    for (size_t i = 0; i < id->len && i < SESSTAB_ID_MAX; i++) {
+        ((uint8_t *)to)[i] = from[i];
+        __asm__ volatile ("");
+    }
+}
 
 static mp_obj_t table_get_session(size_t n_pos, const mp_obj_t *pos, mp_map_t *kw) {
     PARSE_METHOD(1, MP_QSTR_id, MP_QSTR_context);
@@ -444,11 +488,16 @@ static mp_obj_t table_get_session(size_t n_pos, const mp_obj_t *pos, mp_map_t *k
     if (context > UINT8_MAX) {
         return MP_OBJ_NEW_SMALL_INT(0);
     }
+    uint32_t copy[SESSTAB_ID_MAX / 4];
+    copy_id(copy, &id);
     // on_get may look something else up.
     mp_obj_t outer = self->looked_up;
+    const uint8_t *outer_id = self->looked_up_id;
     self->looked_up = value[0].u_obj;
-    sesstab_handle_t h = sesstab_get_session(table_core(self), id.buf, id.len, (uint8_t)context);
+    self->looked_up_id = (const uint8_t *)copy;
+    sesstab_handle_t h = sesstab_get_session(table_core(self), self->looked_up_id, id.len, (uint8_t)context);
     self->looked_up = outer;
+    self->looked_up_id = outer_id;
     return number(h);
 }
 static MP_DEFINE_CONST_FUN_OBJ_KW(get_session_obj, 1, table_get_session);
@@ -535,20 +584,21 @@ static MP_DEFINE_CONST_FUN_OBJ_KW(next_session_obj, 1, table_next_session);
 
 // Snapshots
 
-// The copy that dump() makes on the way is overwritten; the bytes that it returns are the caller's.
+// Dumps into what is returned, so that there is no copy of the secrets. A `hash` of 0 is one that is not known yet.
 static mp_obj_t dump_bytes(sesstab_obj_t *self, size_t most) {
     size_t size = sesstab_dump_size(table_core(self));
     if (size > most) {
         size = most;
     }
-    uint8_t *buffer = m_malloc(size);
-    size_t used = sesstab_dump(table_core(self), buffer, size);
-    mp_obj_t bytes = mp_obj_new_bytes(buffer, used);
-    for (size_t i = 0; i < used; i++) {
-        ((volatile uint8_t *)buffer)[i] = 0;
-    }
-    m_del(uint8_t, buffer, size);
-    return bytes;
+    uint8_t *buffer = m_malloc(size + 1);
+    buffer[0] = 0;
+    mp_obj_str_t *bytes = MP_OBJ_TO_PTR(mp_obj_new_bytes(buffer, 1)); // of its own, unlike empty ones
+    bytes->hash = 0;
+    bytes->len = 0;
+    bytes->data = buffer;
+    bytes->len = sesstab_dump(table_core(self), buffer, size);
+    buffer[bytes->len] = '\0'; // as MicroPython's own have it
+    return MP_OBJ_FROM_PTR(bytes);
 }
 
 static mp_obj_t table_dump(size_t n_pos, const mp_obj_t *pos, mp_map_t *kw) {
@@ -560,9 +610,12 @@ static mp_obj_t table_dump(size_t n_pos, const mp_obj_t *pos, mp_map_t *kw) {
     if (!GIVEN(0) || value[0].u_obj == mp_const_none) {
         return dump_bytes(self, most);
     }
+    uint32_t now = sesstab_now(table_core(self));
     mp_buffer_info_t buffer;
     buffer_arg(value[0].u_obj, &buffer, MP_BUFFER_WRITE);
-    return number((uint32_t)sesstab_dump(table_core(self), buffer.buf, buffer.len < most ? buffer.len : most));
+    size_t size = buffer.len < most ? buffer.len : most;
+    hold_time(self, now);
+    return number(let_time_go_on(self, (uint32_t)sesstab_dump(table_core(self), buffer.buf, size)));
 }
 static MP_DEFINE_CONST_FUN_OBJ_KW(dump_obj, 1, table_dump);
 
@@ -570,10 +623,13 @@ PLAIN_METHOD(dump_size, sesstab_dump_size);
 
 static mp_obj_t table_load(size_t n_pos, const mp_obj_t *pos, mp_map_t *kw) {
     PARSE_METHOD(1, MP_QSTR_buf, MP_QSTR_elapsed);
+    uint32_t elapsed = GIVEN(1) ? ranged_arg(self, value[1].u_obj, UINT32_MAX, UINT32_MAX) : 0;
+    uint32_t now = sesstab_now(table_core(self));
     mp_buffer_info_t buffer;
     buffer_arg(value[0].u_obj, &buffer, MP_BUFFER_READ);
-    uint32_t elapsed = GIVEN(1) ? ranged_arg(self, value[1].u_obj, UINT32_MAX, UINT32_MAX) : 0;
+    hold_time(self, now);
     int32_t loaded = sesstab_load(table_core(self), buffer.buf, buffer.len, elapsed);
+    self->holds_time = false;
     if (loaded == SESSTAB_DAMAGED) {
         mp_raise_ValueError(MP_ERROR_TEXT("snapshot is damaged"));
     } else if (loaded == SESSTAB_UNKNOWN_VERSION) {
@@ -738,7 +794,7 @@ mp_obj_t mpy_init(mp_obj_fun_bc_t *self, size_t n_args, size_t n_kw, mp_obj_t *a
     MP_DYNRUNTIME_INIT_ENTRY
 
     this_module = MP_OBJ_FROM_PTR(self->context);
-    size_of_obj.base.type = MP_OBJ_TO_PTR(mp_load_global(MP_QSTR_staticmethod));
+    size_of_obj.base.type = MP_OBJ_TO_PTR(builtin(MP_QSTR_staticmethod));
     size_of_obj.fun = MP_OBJ_FROM_PTR(&size_of_fun);
 
     mp_map_elem_t *local = table_locals;

@@ -10,6 +10,9 @@
 
 #if MICROPY_ENABLE_DYNRUNTIME
 #include "py/dynruntime.h"
+/* dynruntime.h finds types such as ValueError by their names, among the globals of whoever has called first. */
+#undef mp_load_global
+#define mp_load_global(name) builtin(name)
 #else
 #include "py/objtuple.h"
 #include "py/runtime.h"
@@ -52,7 +55,8 @@ typedef struct {
     mp_obj_t on_new;    /* callables or None */
     mp_obj_t on_get;
     mp_obj_t on_remove;
-    mp_obj_t looked_up; /* the id object of the lookup in progress, for on_get */
+    mp_obj_t looked_up; /* the id object of the lookup in progress, for on_get; and the copy of it that is used */
+    const uint8_t *looked_up_id;
     mp_obj_t tls_id;    /* a bytearray: the id object of lookups that come from TLS */
     mp_obj_t word_max;  /* the int 2^32 - 1, to compare big ints with */
     uint32_t seconds;   /* the own clock: seconds, milliseconds on top of them, ticks_ms at the last call */
@@ -61,6 +65,8 @@ typedef struct {
     uint16_t capacity;
     uint16_t spare;
     uint16_t data_size;
+    uint32_t held_time; /* what the clock shows while the core works on the buffers of a caller */
+    bool holds_time;
     bool own_clock;
     bool is_made;
     uint8_t contexts; /* how many context numbers attach() has given out */
@@ -71,6 +77,9 @@ typedef struct {
 static inline sesstab_t *table_core(sesstab_obj_t *self) {
     return (sesstab_t *)self->core;
 }
+
+/* What has this name in the module builtins: not a global of the same name, where the table is used. */
+mp_obj_t builtin(qstr name);
 
 /* Calls function(arg). Returns false when it raised, whatever it raised: Python code that runs in the middle of a
  * TLS handshake, or of an operation of the table, must not unwind through it. */
@@ -105,8 +114,10 @@ typedef struct {
 /* Raises ValueError unless the context can be attached to the table, or is attached to it already. */
 void check_attachable(const sesstab_obj_t *self, const attachable_t *what);
 
-/* A number for a context: never given out again, for an application may hold a session of an old number. */
-uint8_t new_context_number(sesstab_obj_t *self);
+/* The number that the next context will have; self->contexts becomes that when it is attached, so that attempts that
+ * fail take none: snapshots have the numbers in them. Never given out again, for an application may hold a session of
+ * an old number. */
+uint8_t next_context_number(const sesstab_obj_t *self);
 
 /* The tls.SSLContext that `ctx` is, or that an ssl.SSLContext wraps. `tls` is the module. */
 mp_obj_t tls_context(mp_obj_t tls, mp_obj_t ctx);

@@ -89,6 +89,7 @@ typedef struct {
     mp_obj_t ctx;
     word_t *suites; // the config's ciphersuite_list
     uint8_t number;
+    bool is_attached; // a callback may detach in the middle of a handshake
 } attachment_t;
 
 typedef struct {
@@ -198,13 +199,15 @@ static attachment_t *attachment_of(const config_t *config) {
 // attach and detach
 
 static attachment_t *new_attachment(sesstab_obj_t *self, mp_obj_t ctx, const config_t *config) {
-    uint8_t number = new_context_number(self);
+    uint8_t number = next_context_number(self);
     need_id_object(self);
     attachment_t *a = m_malloc(sizeof(attachment_t));
     a->table = self;
     a->ctx = ctx;
     a->suites = config->suites;
     a->number = number;
+    a->is_attached = true;
+    self->contexts = number;
     return a;
 }
 
@@ -231,14 +234,16 @@ mp_obj_t table_attach(mp_obj_t self_in, mp_obj_t ctx) {
     return MP_OBJ_NEW_SMALL_INT(a->number);
 }
 
-static void remove_context(sesstab_t *t, uint8_t number) {
+// Returns false when nothing may be removed: on_remove is running.
+static bool remove_context(sesstab_t *t, uint8_t number) {
     sesstab_handle_t next;
     for (sesstab_handle_t h = sesstab_next(t, 0); h != 0; h = next) {
         next = sesstab_next(t, h);
-        if (sesstab_session_context(t, h) == number) {
-            sesstab_remove_session(t, h);
+        if (sesstab_session_context(t, h) == number && !sesstab_remove_session(t, h)) {
+            return false;
         }
     }
+    return true;
 }
 
 mp_obj_t table_detach(mp_obj_t self_in, mp_obj_t ctx) {
@@ -246,13 +251,16 @@ mp_obj_t table_detach(mp_obj_t self_in, mp_obj_t ctx) {
     config_t config;
     config_of(&ctx, &config);
     attachment_t *a = attachment_of(&config);
-    if (a == NULL || !is_free_or_ours(config.p_vrfy) || a->table != self) {
+    if (a == NULL || !is_free_or_ours(config.p_vrfy) || a->table != self
+        || !remove_context(table_core(self), a->number)) {
         return MP_OBJ_NEW_SMALL_INT(0);
     }
-    config.p_vrfy[F_GET_CACHE] = 0;
-    config.p_vrfy[F_SET_CACHE] = 0;
-    config.p_vrfy[P_CACHE] = 0;
-    remove_context(table_core(self), a->number);
+    if (a->is_attached) { // else on_remove has detached, too
+        a->is_attached = false;
+        config.p_vrfy[F_GET_CACHE] = 0;
+        config.p_vrfy[F_SET_CACHE] = 0;
+        config.p_vrfy[P_CACHE] = 0;
+    }
     return MP_OBJ_NEW_SMALL_INT(1);
 }
 
@@ -268,9 +276,10 @@ static void read_verify_mode(void *arg) {
     mode->none = mp_load_attr(mode->ctx, MP_QSTR_verify_mode) == MP_OBJ_NEW_SMALL_INT(CERT_NONE);
 }
 
-static bool clients_are_anonymous(const attachment_t *a) {
+// Whether sessions may be stored and resumed: to be asked again after each callback.
+static bool is_serving(const attachment_t *a) {
     verify_mode_t mode = {a->ctx, false};
-    return protected_call(read_verify_mode, &mode) && mode.none;
+    return a->is_attached && protected_call(read_verify_mode, &mode) && mode.none;
 }
 
 static uint32_t read_half(const uint8_t *p) {
@@ -367,7 +376,7 @@ static bool layout_holds(const attachment_t *a, const uint8_t *session, const ui
 static int set_cache(void *p_cache, const uint8_t *id, size_t id_len, const uint8_t *session) {
     const attachment_t *a = p_cache;
     sesstab_t *t = table_core(a->table);
-    if (!clients_are_anonymous(a) || !layout_holds(a, session, id, id_len)) {
+    if (!is_serving(a) || !layout_holds(a, session, id, id_len)) {
         return ERR_ENTRY_NOT_FOUND;
     }
     uint32_t ciphersuite = read_half(session + a->table->layout.ciphersuite);
@@ -377,7 +386,13 @@ static int set_cache(void *p_cache, const uint8_t *id, size_t id_len, const uint
     copy(state + 2, id + SESSTAB_ID_MAX, MASTER_SIZE);
     sesstab_handle_t h = sesstab_new_session(t, id, id_len, state, sizeof(state), SESSTAB_DEFAULT_TIMEOUT, a->number);
     wipe(state, sizeof(state));
-    int stored = sesstab_update_cache(t, h, SESSTAB_CACHE_SERVER);
+    bool stored = a->is_attached && sesstab_update_cache(t, h, SESSTAB_CACHE_SERVER);
+    if (!a->is_attached) { // on_remove has detached, before the session was in the table
+        if (sesstab_has_session(t, id, id_len)) {
+            sesstab_remove_session(t, h);
+        }
+        stored = false;
+    }
     sesstab_free(t, h);
     return stored ? 0 : ERR_ENTRY_NOT_FOUND;
 }
@@ -401,13 +416,13 @@ static void fill(uint8_t *session, const session_layout_t *layout, const uint8_t
 static int get_cache(void *p_cache, const uint8_t *id, size_t id_len, uint8_t *session) {
     const attachment_t *a = p_cache;
     sesstab_t *t = table_core(a->table);
-    if (a->table->layout.state != LAYOUT_KNOWN || !clients_are_anonymous(a)) {
+    if (a->table->layout.state != LAYOUT_KNOWN || !is_serving(a)) {
         return ERR_ENTRY_NOT_FOUND;
     }
     sesstab_handle_t h = sesstab_get_session(t, id, id_len, a->number);
     size_t size;
     const uint8_t *state = sesstab_session_data(t, h, &size);
-    bool found = state != NULL && size == STATE_SIZE;
+    bool found = state != NULL && size == STATE_SIZE && is_serving(a);
     if (found) {
         fill(session, &a->table->layout, id, id_len, state);
     }

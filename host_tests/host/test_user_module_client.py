@@ -323,6 +323,93 @@ drop(30); stir(1); grown = gc.mem_alloc() - start
     assert board.run("sum([x != 0 for x in h])") >= 4
 
 
+CLOSING = """
+class Clock:
+    # Closes at its n-th call.
+    n = 0
+
+    def __call__(self):
+        self.n -= 1
+        if self.n == 0:
+            close()
+        return 1000
+
+clock = Clock()
+table = _sesstab.SessionTable(4, 2, 400, mode=1, clock=clock)
+closes = []
+current = []
+
+def close(*_):
+    if current:
+        client, connection = current
+        current.clear()
+        closes.append(1)
+        if client and with_done:
+            client.done()
+        connection.close()
+
+def connect_closing(port, ident=b"key"):
+    stream, connection = dial(port)
+    current[:] = [None, connection]
+    client = _sesstab.Client(table, connection, ident, 0)
+    if current:
+        current[0] = client
+    try:
+        while not client.handshake():
+            pass
+        client.save()
+        connection.write(b"hello\\n")
+        read_all(connection, client)
+        client.resumed()
+        client.save()
+    except OSError:
+        pass
+    client.done()
+    connection.close()
+    stream.close()
+    return len(closes)
+"""
+
+
+@pytest.mark.parametrize("with_done", [True, False])
+@pytest.mark.parametrize("callback", ["on_new", "on_remove", "on_get"])
+def test_a_callback_may_close_the_connection(
+    board: Server, peer: Peer, callback: str, with_done: bool
+) -> None:
+    board.run(CLOSING)
+    board.run(f"with_done = {with_done}")
+    if callback == "on_remove":
+        board.run(f"connect({peer.port}, b'other'); table.cache_size = 1")
+    board.run(f"table.{callback} = close")
+    assert board.run(f"connect_closing({peer.port})") == 1
+    board.run(f"table.{callback} = None; closes.clear(); current.clear()")
+    assert slots_free(board)
+    board.run(f"connect({peer.port})")
+    assert board.run(f"connect({peer.port})") == RESUMED
+    board.run("h = [table.new_session(b'%d' % i, b'') for i in range(6)]")
+    assert board.run("sum([x != 0 for x in h])") == 5
+
+
+@pytest.mark.parametrize("resumes", [True, False])
+@pytest.mark.parametrize("with_done", [True, False])
+def test_the_clock_may_close_the_connection(
+    board: Server, peer: Peer, with_done: bool, resumes: bool
+) -> None:
+    board.run(CLOSING)
+    board.run(f"with_done = {with_done}")
+    for call in range(1, 100):
+        board.run(f"clock.n = 0; current.clear(); connect({peer.port})")
+        if not resumes:
+            board.run("table.flush_sessions(0)")
+        board.run(f"closes.clear(); clock.n = {call}")
+        if board.run(f"connect_closing({peer.port})") == 0:
+            break
+        assert slots_free(board)
+    board.run("clock.n = 0; current.clear()")
+    board.run(f"connect({peer.port})")
+    assert board.run(f"connect({peer.port})") == RESUMED
+
+
 def test_table_and_socket_outlive_their_names(board: Server, peer: Peer) -> None:
     board.run(f"connect({peer.port})")
     board.run(

@@ -17,13 +17,14 @@ def SessionTable(capacity, spare=2, data_size=54, **settings):
 """
 
 
-def make_server(folder: Path, certificates: dict[str, Certificate]) -> Server:
-    """A server with a table of 8 on a clock that stands still, and an attached context."""
+def make_server(folder: Path, certificates: dict[str, Certificate], stock: bool = False) -> Server:
+    """A server with a table of 8 on a clock that stands still, and an attached context. `stock`: on firmware
+    as it is, with the dynamic native module."""
     assert FIRMWARE.is_file(), "make firmware BOARD=UNIX"
     for kind, certificate in certificates.items():
         (folder / f"{kind}.der").write_bytes(certificate.certificate_der)
         (folder / f"{kind}-key.der").write_bytes(certificate.key_der)
-    server = Server(folder, str(FIRMWARE))
+    server = Server(folder, None if stock else str(FIRMWARE))
     server.run(TABLE)
     server.run("now = [1000]")
     server.run("table = SessionTable(8, clock=lambda: now[0])")
