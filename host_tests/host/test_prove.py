@@ -97,6 +97,10 @@ BUGS = {
     "a generation comes twice": (
         "new_session", "s->generation + 1u", "s->generation + 0u", "s->generation != WAS(i)->generation"
     ),
+    "a callback unsets itself": (
+        "add_session_with_callbacks", "if (tells &&", "if (t->config.on_remove &&",
+        "IMPLIES(done, live_slot(h) != NONE",
+    ),
 }  # fmt: skip
 
 

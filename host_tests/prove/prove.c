@@ -19,13 +19,13 @@
  *
  * prove_init_layout() shows that the real ones stay within the table's memory.
  *
- * A callback, or the clock, may make any calls. So a proof _with_callbacks claims that the state is in order when one
- * begins, and goes on from any state in order, since that is what calls leave; during on_remove, from any that the
- * calls allowed then can leave, which prove_during_on_remove() shows. Of handles and references it goes on from what
- * it claims in the end, handles_are_kept() and claim_references(). What is assumed: callbacks return, stay the same,
- * give back only references that they hold, and make fewer than 2^14 sessions meanwhile (then a handle could be
- * reused); the clock stands still between them. The calls that update_cache makes, and with callbacks get_session,
- * are shown by themselves, so others stand in for them.
+ * A callback, or the clock, may make any calls, and set or unset callbacks. So a proof _with_callbacks claims that
+ * the state is in order when one begins, and goes on from any state in order, since that is what calls leave; during
+ * on_remove, from any that the calls allowed then can leave, which prove_during_on_remove() shows. Of handles and
+ * references it goes on from what it claims in the end, handles_are_kept() and claim_references(). What is assumed:
+ * callbacks return, give back only references that they hold, and make fewer than 2^14 sessions meanwhile (then a
+ * handle could be reused); the clock stands still between them. The calls that update_cache makes, and with
+ * callbacks get_session, are shown by themselves, so others stand in for them.
  *
  * REACH() is the opposite of a claim: CBMC has to find a way there. A proof whose assumptions nothing fulfils would
  * show everything; its REACHes fail.
@@ -387,6 +387,19 @@ static int is_kept_during_on_remove(const view_t *was, const view_t *is)
     return handles_are_kept(was, is);
 }
 
+static int on_new(void *arg, sesstab_handle_t h);
+static sesstab_handle_t on_get(void *arg, const uint8_t *id, size_t id_len);
+static void on_remove(void *arg, sesstab_handle_t h);
+
+/* Callbacks may unset callbacks, and set them again. */
+static void change_callbacks(void)
+{
+    uint8_t which = nondet_u8();
+    t->config.on_new = which & 1 ? on_new : NULL;
+    t->config.on_get = which & 2 ? on_get : NULL;
+    t->config.on_remove = which & 4 ? on_remove : NULL;
+}
+
 /* Any calls that may be made now. */
 static void any_calls(void)
 {
@@ -404,11 +417,14 @@ static void any_calls(void)
         held[i] = (uint8_t)(new->refs - kept);
         others[i] = is_cleared ? 0 : others[i];
     }
+    change_callbacks();
 }
+
+static int with_callbacks; /* there are some, or were */
 
 static int has_callbacks(void)
 {
-    return t->config.on_remove != NULL;
+    return with_callbacks;
 }
 
 /* Stand in for calls that get_session and update_cache make. With callbacks they do what their own proofs show;
@@ -498,6 +514,7 @@ static void set_callbacks(void)
     t->config.on_new = on_new;
     t->config.on_get = on_get;
     t->config.on_remove = on_remove;
+    with_callbacks = 1;
     for (uint32_t i = 0; i < SLOTS; i++) {
         held[i] = nondet_u8();
         __CPROVER_assume(held[i] <= slot_at(t, i)->refs);
