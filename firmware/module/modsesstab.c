@@ -32,6 +32,16 @@ mp_obj_t builtin(qstr name) {
     return mp_load_attr(mp_import_name(MP_QSTR_builtins, mp_const_none, MP_OBJ_NEW_SMALL_INT(0)), name);
 }
 
+#if MICROPY_ENABLE_DYNRUNTIME
+void *allocate(size_t size) {
+    void *block = m_realloc_maybe(NULL, size, false);
+    if (block == NULL) {
+        mp_raise_msg(MP_OBJ_TO_PTR(builtin(MP_QSTR_MemoryError)), "memory allocation failed");
+    }
+    return block;
+}
+#endif
+
 // Arguments and results
 
 static mp_obj_t number(uint32_t value) {
@@ -463,10 +473,12 @@ HANDLE_METHOD(free, sesstab_free);
 HANDLE_METHOD(add_session, sesstab_add_session);
 HANDLE_METHOD(remove_session, sesstab_remove_session);
 
+typedef uint32_t __attribute__((may_alias)) word_t;
+
 // Copies an id, of a right length, to a place that no callback moves.
-static void copy_id(uint32_t *to, const mp_buffer_info_t *id) {
+static void copy_id(word_t *to, const mp_buffer_info_t *id) {
     if (id->len == SESSTAB_ID_MAX && (uintptr_t)id->buf % 4 == 0) {
-        const uint32_t *from = id->buf;
+        const word_t *from = id->buf;
         for (size_t i = 0; i < SESSTAB_ID_MAX / 4; i++) {
             to[i] = from[i];
             __asm__ volatile (""); // a dynamic module has no memcpy that this could become
@@ -488,7 +500,7 @@ static mp_obj_t table_get_session(size_t n_pos, const mp_obj_t *pos, mp_map_t *k
     if (context > UINT8_MAX) {
         return MP_OBJ_NEW_SMALL_INT(0);
     }
-    uint32_t copy[SESSTAB_ID_MAX / 4];
+    word_t copy[SESSTAB_ID_MAX / 4];
     copy_id(copy, &id);
     // on_get may look something else up.
     mp_obj_t outer = self->looked_up;

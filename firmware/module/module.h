@@ -10,9 +10,13 @@
 
 #if MICROPY_ENABLE_DYNRUNTIME
 #include "py/dynruntime.h"
-/* dynruntime.h finds types such as ValueError by their names, among the globals of whoever has called first. */
+/* dynruntime.h finds types such as ValueError by their names, among the globals of whoever has called first, and so
+ * does its m_malloc with MemoryError. */
 #undef mp_load_global
 #define mp_load_global(name) builtin(name)
+#undef m_malloc
+#define m_malloc(size) allocate(size)
+void *allocate(size_t size);
 #else
 #include "py/objtuple.h"
 #include "py/runtime.h"

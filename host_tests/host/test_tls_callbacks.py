@@ -305,6 +305,20 @@ table.on_get = lambda table, ident: ids.append(ident)
     assert server.refused("table.get_session, 'a str'")[0] == "TypeError"
     assert server.refused("table.new_session, b'id', b'', 'a str'")[0] == "TypeError"
     assert server.refused("SessionTable, 0")[0] == "ValueError"
+    server.run(
+        """
+import micropython
+MemoryError = 7
+
+def dump_locked():
+    micropython.heap_lock()
+    try:
+        table.dump()
+    finally:
+        micropython.heap_unlock()
+"""
+    )
+    assert server.refused("dump_locked,")[0] == "MemoryError"
 
 
 # ---- Memory ----
