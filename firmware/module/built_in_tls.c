@@ -343,7 +343,7 @@ static MP_DEFINE_CONST_FUN_OBJ_1(client_resumed_obj, client_resumed);
 
 static mp_obj_t client_save(mp_obj_t self_in) {
     client_t *self = MP_OBJ_TO_PTR(self_in);
-    return MP_OBJ_NEW_SMALL_INT(is_connected(self) && sesstab_mbedtls_save(&self->link));
+    return MP_OBJ_NEW_SMALL_INT(is_connected(self) ? sesstab_mbedtls_save(&self->link) : 0);
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(client_save_obj, client_save);
 

@@ -1056,11 +1056,26 @@ static sesstab_handle_t new_session(const sesstab_mbedtls_client_t *c)
     return h;
 }
 
+/* Whether a TLS 1.3 ticket has ended the last read. Mbed TLS ends two for each: before it looks at the ticket, and when
+ * it has. */
+static int ends_reads(const sesstab_mbedtls_client_t *c)
+{
+#if TLS13_TICKETS
+    const mbedtls_ssl_session *s = c->ssl->session;
+    return c->ssl->state == MBEDTLS_SSL_TLS1_3_NEW_SESSION_TICKET
+           || (version_of(s) == VERSION_TLS13 && s->exported == 0 && s->ticket != NULL);
+#else
+    (void)c;
+    return 0;
+#endif
+}
+
 int sesstab_mbedtls_save(sesstab_mbedtls_client_t *c)
 {
     if (c->id_len == 0 || c->ssl->session == NULL || (is_tls12(c->ssl) && c->saved))
         return 0;
     sesstab_t *t = c->table;
+    int otherwise = ends_reads(c) ? SESSTAB_MBEDTLS_READ_ON : 0;
     sesstab_handle_t h = new_session(c);
     int stored = 0;
     if (c->table != NULL && c->ssl->session != NULL) { /* else the clock has closed it */
@@ -1070,7 +1085,7 @@ int sesstab_mbedtls_save(sesstab_mbedtls_client_t *c)
         stored = h != 0 && sesstab_update_cache(t, h, SESSTAB_CACHE_CLIENT);
     }
     sesstab_free(t, h);
-    return stored;
+    return stored ? stored : otherwise;
 }
 
 int sesstab_mbedtls_done(sesstab_mbedtls_client_t *c)

@@ -184,7 +184,9 @@ int sesstab_mbedtls_resumed(const sesstab_mbedtls_client_t *c);
  * The session counts as made with a verified server when the config verified at sesstab_mbedtls_offer and still does.
  * So do not lower the authmode in between only for the handshake. Where the result of verifying is not 0, and
  * MBEDTLS_SSL_VERIFY_OPTIONAL lets it pass, the session is not stored: the next handshake has to see for itself.
- * Returns 1 when a session was stored; else 0. */
+ * Returns 1 when a session was stored; SESSTAB_MBEDTLS_READ_ON when none was, but a TLS 1.3 ticket has ended the last
+ * read all the same (MBEDTLS_ERR_SSL_WANT_READ, then MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET); else 0. */
+#define SESSTAB_MBEDTLS_READ_ON 2
 int sesstab_mbedtls_save(sesstab_mbedtls_client_t *c);
 
 /* Lets go of the offered session and of the connection. Returns 1; 0 when done before. */

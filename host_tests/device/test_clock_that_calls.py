@@ -139,6 +139,26 @@ def test_it_may_make_a_session_of_a_snapshot_too_long():
     assert [data_of(table, h) for h in others] == [b"%50d" % n for n in (1, 3, 4)]
 
 
+def test_it_may_damage_a_session_of_a_snapshot():
+    for which, damage in ((1, b"\x01\x05\0\0"), (2, b"\xa2\x05\0\1")):  # no width; longer than the rest
+        table, clock = make(8, SESS_CACHE_SERVER | SESS_CACHE_UPDATE_TIME)
+        for n in range(3):
+            put(table, b"id%d" % n, b"%40d" % n)
+        snapshot = bytearray(table.dump())
+        table.clear()
+        at = 8 + which * (len(snapshot) - 12) // 3
+
+        def change(snapshot=snapshot, at=at, damage=damage):
+            snapshot[at : at + 4] = damage
+
+        clock.action = lambda clock=clock, change=change: setattr(clock, "action", change)
+        assert table.load(snapshot) == table.sess_number() > 0
+        h = table.next_session()
+        while h:
+            assert data_of(table, h) == b"%40s" % id_of(table, h)[2:]
+            h = table.next_session(h)
+
+
 def test_it_may_add_a_session_while_a_snapshot_is_made():
     table, clock = make(4)
     put(table, b"one")

@@ -345,7 +345,7 @@ static void connect_client(void)
             client.authmode = MBEDTLS_SSL_VERIFY_REQUIRED;
         sesstab_mbedtls_resumed(&c);
         for (unsigned n = changes >> 6; n > 0; n--)
-            if (sesstab_mbedtls_save(&c)) {
+            if (sesstab_mbedtls_save(&c) == 1) {
                 MUST(sesstab_has_session(table, id, id_len));
                 note_ticket(id, id_len);
             }

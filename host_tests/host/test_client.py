@@ -6,12 +6,15 @@ What the client says (session_reused), what the server says, and what the table 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import re
 import socket
+import ssl
 import struct
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import tls_peers
@@ -134,6 +137,47 @@ def test_tickets_do_not_show_in_reads(board: Board, certificates: dict[str, Cert
         assert board.eval("bytes(buf)") == (HELLO if "buf" in read else bytes(15))
         board.exec("s.close()")
         assert board.eval("counts()") == (2, 0, 1, 1)
+
+
+@pytest.mark.parametrize("size", [144, 512])
+@pytest.mark.parametrize("read", ["read(6)", "readinto(buf)", "readline()"])
+def test_ticket_in_mid_stream_does_not_cut_a_read_short(
+    board: Board, certificates: dict[str, Certificate], read: str, size: int
+) -> None:
+    """Whether it fits into the table or not."""
+    board.exec(
+        f"table = sesstab.SessionTable(4, 2, {size}, mode=sesstab.SESS_CACHE_CLIENT)\nbuf = bytearray(6)"
+    )
+    with Server(server_context(certificates["ec"], "1.3")) as server:
+        server.handler = lambda stream, seen: answer_in_pieces(server, stream)
+        board.exec(f"s = table.wrap_socket(ctx, dial({server.port}), 'localhost', {server.port})")
+        board.exec("s.write(b'hello\\n')")
+        assert board.eval(f"s.{read}") in (b"abcde\n", 6)
+        assert board.eval("s.read()") == b"rest"
+        board.exec("s.close()")
+        assert board.eval("counts()[0]") == (4 if size == 512 else 0)
+
+
+def answer_in_pieces(server: Server, stream: socket.socket) -> None:
+    assert server.context
+    with server.context.wrap_socket(stream, server_side=True) as connection:
+        connection.recv(100)
+        for piece in (b"abc", b"de\n", b"rest"):
+            connection.sendall(piece)
+            if piece != b"rest":
+                send_ticket(connection)
+        connection.unwrap()
+
+
+def send_ticket(connection: ssl.SSLSocket) -> None:
+    """Lets OpenSSL send another ticket ahead of what is written next."""
+    [library] = {
+        line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "libssl" in line
+    }
+    # CPython's object: its header, the socket, then the SSL that it wraps.
+    address = id(connection._sslobj) + object.__basicsize__ + ctypes.sizeof(ctypes.c_void_p)  # type: ignore[attr-defined]
+    ssl_pointer = ctypes.c_void_p.from_address(address)
+    assert ctypes.CDLL(library).SSL_new_session_ticket(ssl_pointer) == 1
 
 
 def answer_and_close(server: Server, stream: socket.socket) -> None:

@@ -375,7 +375,7 @@ static int read_greeting(sesstab_mbedtls_client_t *client, int *saved)
     unsigned char buffer[64];
     for (;;) {
         int ret = mbedtls_ssl_read(client->ssl, buffer, sizeof(buffer));
-        *saved += sesstab_mbedtls_save(client);
+        *saved += sesstab_mbedtls_save(client) == 1;
 #if SESSTAB_MBEDTLS_HAS_TLS13
         if (ret == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET)
             continue;
@@ -417,7 +417,7 @@ static void cmd_connect(const char *args)
     mbedtls_ssl_conf_authmode(&config, client_authmode_after ? (int)client_authmode_after - 1 : authmode);
     int resumed = ret == 0 && sesstab_mbedtls_resumed(&client);
     if (ret == 0) {
-        saved = sesstab_mbedtls_save(&client) + sesstab_mbedtls_save(&client);
+        saved = (sesstab_mbedtls_save(&client) == 1) + (sesstab_mbedtls_save(&client) == 1);
         mbedtls_ssl_write(&ssl, (const unsigned char *)"hello\n", 6);
         ret = read_greeting(&client, &saved);
     }

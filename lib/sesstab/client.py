@@ -16,7 +16,6 @@ _POLL = 3  # requests of ioctl()
 _CLOSE = 4
 _EINVAL = 22
 _DATA_MIN = 144  # bytes: what a client has to remember, and a short ticket
-_IN_VAIN = 16  # reads in a row that may give nothing although the socket blocks: two for a ticket
 
 _NO_PRIMITIVES = (
     "this firmware gives no access to a client's TLS session: use one with sesstab in it (docs/building.md), "
@@ -27,12 +26,10 @@ _NO_PRIMITIVES = (
 class TLSStream(io.IOBase):
     """A connection to a TLS server, like what SSLContext.wrap_socket() returns."""
 
-    def __init__(self, tls, session, forget, blocking):
+    def __init__(self, tls, session, forget):
         self._tls = tls
         self._session = session  # None when closed
         self._forget = forget  # None when the handshake is over
-        self._blocking = blocking
-        self._in_vain = 0  # reads in a row that gave nothing
         self._reused = None
         self._poller = None
 
@@ -47,18 +44,16 @@ class TLSStream(io.IOBase):
         over = self._try(self._session.handshake)
         if over:
             self._save()
-        else:
-            self._blocking = False
         return bool(over)
 
-    # A session ticket of TLS 1.3 that arrives ends a read early, with what came before it: maybe nothing
-    # (None). It is there to be saved then, and there may be more to read.
+    # A session ticket of TLS 1.3 that arrives ends two reads early, with what came before it: maybe nothing
+    # (None). save() tells of both: there may be more to read.
 
     def read(self, n=-1):
         if n is None:
             n = -1
         data = self._try(self._tls.read, n)
-        while self._was_ticket(data) and (n < 0 or data is None or len(data) < n):
+        while self._was_ticket() and (n < 0 or data is None or len(data) < n):
             data = _join(data, self._try(self._tls.read, n if n < 0 else n - len(data or b"")))
         return data
 
@@ -67,14 +62,14 @@ class TLSStream(io.IOBase):
         if n >= 0:
             view = view[:n]
         n = self._try(self._tls.readinto, view)
-        while self._was_ticket(n) and (n or 0) < len(view):
+        while self._was_ticket() and (n or 0) < len(view):
             more = self._try(self._tls.readinto, view[n or 0 :])
             n = more if n is None else n + (more or 0)
         return n
 
     def readline(self):
         line = self._try(self._tls.readline)
-        while self._was_ticket(line) and not (line and line.endswith(b"\n")):
+        while self._was_ticket() and not (line and line.endswith(b"\n")):
             line = _join(line, self._try(self._tls.readline))
         return line
 
@@ -83,7 +78,6 @@ class TLSStream(io.IOBase):
 
     def setblocking(self, flag):
         self._tls.setblocking(flag)
-        self._blocking = bool(flag)
 
     def ioctl(self, request, arg):
         if request == _POLL:
@@ -138,17 +132,8 @@ class TLSStream(io.IOBase):
             self._forget = None
         return saved
 
-    def _was_ticket(self, result):
-        if not self._session:
-            return False
-        if self._save():
-            self._in_vain = 0
-            return True
-        # Mbed TLS ends a read before it looks at a ticket, and another when it has: save() tells of that
-        # one, if it stored the ticket. Nothing else gives None when a socket blocks, but whether it still
-        # does, only the socket below knows. One that does not is found out soon.
-        self._in_vain = self._in_vain + 1 if result is None else 0
-        return self._blocking and 0 < self._in_vain <= _IN_VAIN
+    def _was_ticket(self):
+        return self._session and self._save()
 
     def _poll(self, flags):
         # The TLS socket knows what it has decrypted already, and only a poller can ask it.
@@ -214,7 +199,7 @@ def _new_stream(table, ctx, sock, host, port, context, blocking):
         tls = session.connect(sock, host, blocking)
     else:
         raise NotImplementedError(_NO_PRIMITIVES)
-    return TLSStream(tls, session, forget, blocking)
+    return TLSStream(tls, session, forget)
 
 
 def _check_table(table):

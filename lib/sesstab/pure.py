@@ -519,9 +519,9 @@ class SessionTable:
             timeout = self._timeout
         elif not _isinstance(timeout, _INTS):
             raise TypeError("timeout must be an int or None")
+        now = _now(self)  # before anything else, since it may call the table and change the buffers
         if not 0 < _len(id) <= _ID_MAX or _len(data) > self._data_size or context & ~0xFF:
             return 0
-        now = _now(self)  # before anything else, since it may call the table
         slot = self._free
         if slot == _END or not 0 <= timeout <= _TIMEOUT_MAX:
             return 0
