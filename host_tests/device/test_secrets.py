@@ -209,3 +209,25 @@ def test_a_dump_without_memory_for_its_result():
         del sesstab.format.memoryview
     assert bytes(buffers[0]) == bytes(len(buffers[0]))
     assert SECRET in table.dump()
+
+
+def test_a_removal_without_stack_for_its_callback():
+    """The pure engine's: it cannot be called, but the session is gone all the same."""
+
+    def too_deep(*args):
+        raise RuntimeError("maximum recursion depth exceeded")
+
+    table = sesstab.pure.SessionTable(2)
+    h = put(table, ID, SECRET)
+    table.on_remove = lambda table, h: None
+    call = sesstab.pure._call
+    sesstab.pure._call = too_deep
+    try:
+        table.remove_session(h)
+    except RuntimeError:
+        pass
+    finally:
+        sesstab.pure._call = call
+    assert_is_gone(table)
+    assert table.session_refs(h) == 0
+    assert table.remove_session(put(table, ID, SECRET)) == 1

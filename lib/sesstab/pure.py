@@ -269,7 +269,7 @@ def _tell_removed(table, h):
     table._calm = 0
     try:
         _call(table, table._on_remove, h)
-    finally:  # the stack may be too short even for _call
+    finally:
         table._busy = False
 
 
@@ -277,14 +277,16 @@ def _remove_slot(table, slot, h):
     # Removes what is in the slot on behalf of `h`, which has the same id. As in libssl, the callback
     # comes before the table gives back its reference.
     _leave(table, slot)
-    try:
-        if table._on_remove is not None:
-            table._leaving = slot
+    if table._on_remove is not None:
+        table._leaving = slot
+        try:
             _tell_removed(table, h)
-    finally:
-        table._leaving = -1
-        if not table._refs[slot]:
-            _free_slot(table, slot)
+        finally:  # the stack may be too short even for that
+            table._leaving = -1
+            if not table._refs[slot]:
+                _free_slot(table, slot)
+    elif not table._refs[slot]:
+        _free_slot(table, slot)
 
 
 def _remove_expired(table, now):
