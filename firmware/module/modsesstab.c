@@ -501,12 +501,17 @@ static mp_obj_t table_get_session(size_t n_pos, const mp_obj_t *pos, mp_map_t *k
         return MP_OBJ_NEW_SMALL_INT(0);
     }
     word_t copy[SESSTAB_ID_MAX / 4];
-    copy_id(copy, &id);
+    const uint8_t *bytes = id.buf;
+    if (!self->own_clock || self->on_get != mp_const_none) {
+        // A program's code will run before the id was looked at for the last time.
+        copy_id(copy, &id);
+        bytes = (const uint8_t *)copy;
+    }
     // on_get may look something else up.
     mp_obj_t outer = self->looked_up;
     const uint8_t *outer_id = self->looked_up_id;
     self->looked_up = value[0].u_obj;
-    self->looked_up_id = (const uint8_t *)copy;
+    self->looked_up_id = bytes;
     sesstab_handle_t h = sesstab_get_session(table_core(self), self->looked_up_id, id.len, (uint8_t)context);
     self->looked_up = outer;
     self->looked_up_id = outer_id;
