@@ -231,6 +231,15 @@ def test_session_of_a_socket_that_handshakes_later_is_saved_when_it_has():
     assert connect(table, context) == (True, True)
 
 
+def test_reads_are_no_longer_than_the_servers_answers():
+    table, context, _ = make()
+    stream = table.wrap_socket(context, "socket", "a.example")
+    assert [stream.read(10) for n in range(3)] == [b"answer"] * 3
+    assert context.socket.calls == 3
+    stream.close()
+    assert table.sess_stored() == 1
+
+
 def test_upstream_does_not_tell_whether_it_resumed():
     table, context, _ = make()
     stream = table.wrap_socket(context, "socket", "a.example")
