@@ -73,10 +73,10 @@ BUGS = {
     "snapshot is rejuvenated": ("snapshot", SNAPSHOT, "r->age + elapsed;", "r->age;"),
     "tickets of any length": ("tls", TLS, "len != TICKET_SIZE || ", ""),
     "who must authenticate resumes by ticket": (
-        "tls", TLS, " || !clients_are_anonymous(a))\n        return MBED", ")\n        return MBED"
+        "tls", TLS, " && a->config->authmode == MBEDTLS_SSL_VERIFY_NONE\n", "\n"
     ),
-    "a ticket is good for ever": ("tls", TLS, "    remove_entry(a, entry);\n    const", "    const"),
-    "a ticket's reference is lost": ("tls", TLS, "    sesstab_free(a->table, h);\n    return restored ?",
+    "a ticket is good for ever": ("tls", TLS, "int removed = remove_entry(t, entry);", "int removed = 1;"),
+    "a ticket's reference is lost": ("tls", TLS, "    sesstab_free(t, h);\n    return restored ?",
                                      "    return restored ?"),
     "tickets have no context": ("tls", TLS, "ticket, TICKET_SIZE, a->context)",
                                 "ticket, TICKET_SIZE, 0)"),
