@@ -885,7 +885,8 @@ static int set_session(const sesstab_mbedtls_client_t *c)
     size_t size;
     uint8_t name[NAME_SIZE];
     const uint8_t *data = offered_data(c, &size);
-    if (data == NULL || is_closed(c->ssl) || (!data[VERIFIED] && c->authmode != MBEDTLS_SSL_VERIFY_NONE) || !digest_name(name, c->ssl)
+    if (data == NULL || is_closed(c->ssl)
+        || (!data[VERIFIED] && c->authmode != MBEDTLS_SSL_VERIFY_NONE) || !digest_name(name, c->ssl)
         || memcmp(name, data + NAME, NAME_SIZE) != 0)
         return 0;
     mbedtls_ssl_session session;

@@ -127,8 +127,8 @@ typedef struct {
  * that they are stored under; no other config that is, or was, attached to this table may have it, unless the two
  * are to share sessions. Call it after mbedtls_ssl_config_defaults and mbedtls_ssl_conf_max_tls_version, between
  * handshakes. Attaching the same attachment again sets its context and flags anew, and forgets nothing. `*a` must be
- * zeroed before its first use. With tickets of TLS 1.3 it sets the config's certificate callback too (mbedtls_ssl_conf_cert_cb), where
- * there is none, to know which handshake a ticket belongs to.
+ * zeroed before its first use. With tickets of TLS 1.3 it sets the config's certificate callback too
+ * (mbedtls_ssl_conf_cert_cb), where there is none, to know which handshake a ticket belongs to.
  * Returns 0, or one of the numbers above, and then nothing has changed. */
 int sesstab_mbedtls_attach(sesstab_mbedtls_t *a, sesstab_t *table, uint8_t context, mbedtls_ssl_config *config,
     uint32_t flags);
