@@ -28,6 +28,8 @@ from sesstab_tools.line import Deadline, open_line
 from sesstab_tools.repl import Board
 from sesstab_tools.virtual import VirtualBoard
 
+pytestmark = pytest.mark.slow
+
 Script = Callable[[FakeBoard], None]
 
 

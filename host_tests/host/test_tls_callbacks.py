@@ -19,6 +19,8 @@ from test_stock_tls import NATIVE, ROOT, TIMEOUT, Client, Server
 from test_user_module import context_for
 from user_module import FIRMWARE, make_server
 
+pytestmark = pytest.mark.slow
+
 WAYS = ["stock 1.2-id", "user 1.2-id", "user 1.2-ticket", "user 1.3"]
 TICKETS = [way for way in WAYS if not way.endswith("id")]
 

@@ -17,6 +17,8 @@ from sesstab_tools.certificates import Certificate, make_certificate
 from test_stock_tls import TIMEOUT, Client, Server, client_context, counts, stats
 from user_module import make_server
 
+pytestmark = pytest.mark.slow
+
 WAYS = ("1.2-id", "1.2-ticket", "1.3")
 OPENSSL = {"1.2-id": ["-tls1_2", "-no_ticket"], "1.2-ticket": ["-tls1_2"], "1.3": ["-tls1_3"]}
 

@@ -17,6 +17,8 @@ from sesstab_tools.certificates import Certificate, make_certificate
 from test_stock_tls import TIMEOUT, Server
 from user_module import make_server
 
+pytestmark = pytest.mark.slow
+
 WAYS = ("1.2-id", "1.2-ticket", "1.3")
 
 BOARD = """
