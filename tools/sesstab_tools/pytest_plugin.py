@@ -53,7 +53,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
-        "markers", "slow(seconds=1): `make test-quick` leaves it out, and pytest -n starts with the longest"
+        "markers",
+        "slow: takes long; `make test-quick` leaves it out, and pytest -n starts where most of them are",
     )
     tests = (config.rootpath / config.getini("device_tests")).resolve()
     try:
@@ -97,14 +98,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """In workers, the groups that take longest come first: at the end no worker is alone with one of them."""
-    if not hasattr(config, "workerinput"):
-        return
-    seconds: Counter[str] = Counter()
-    for item in items:
-        if mark := item.get_closest_marker("slow"):
-            seconds[_group(config, item.nodeid)] += mark.kwargs.get("seconds", 1)
-    items.sort(key=lambda item: -seconds[_group(config, item.nodeid)])
+    """In workers, groups with many slow tests come first: at the end no worker is alone with one of them."""
+    if hasattr(config, "workerinput"):
+        slow = Counter(_group(config, item.nodeid) for item in items if item.get_closest_marker("slow"))
+        items.sort(key=lambda item: -slow[_group(config, item.nodeid)])
 
 
 def _group(config: pytest.Config, nodeid: str) -> str:
