@@ -24,7 +24,7 @@ from rich.table import Table
 from . import board_handshakes
 from .boards import BoardSpec, find_board
 from .certificates import Certificate, make_certificate
-from .cli import _end_when_told
+from .cli import end_when_told
 from .deploy import find_root
 from .errors import BoardError
 from .handshakes import (
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--board", help="an emulated board, such as RPI_PICO")
     parser.add_argument("--port", help="a real board's serial port, or any URL of pyserial")
     arguments = parser.parse_args()
-    _end_when_told()
+    end_when_told()
     console = Console(width=max(Console().width, 110), highlight=False)
     root = find_root()
     try:

@@ -15,7 +15,7 @@ from .app import app
 def main() -> None:
     """Runs the command. A failure is one line on stderr (or the board's own traceback) and status 1."""
     _open_missing_streams()
-    _end_when_told()
+    end_when_told()
     try:
         app()
     except DeviceException as error:
@@ -32,7 +32,7 @@ def _open_missing_streams() -> None:
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
 
 
-def _end_when_told() -> None:
+def end_when_told() -> None:
     """SIGTERM and SIGHUP end the command as an error does: with its terminal and its boards put in order."""
 
     def leave(number: int, frame: FrameType | None) -> None:
